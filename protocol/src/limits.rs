@@ -1,0 +1,43 @@
+//! Every bound on size and rate that two nodes must agree on, in one place (docs/protocol.md §8).
+//!
+//! A bound is checked before the work it bounds: a message is measured before it is parsed, a list is
+//! counted before its signatures are verified.
+
+/// Longest gossip message, in bytes. Gossip carries announcements, never documents.
+pub const GOSSIP_BYTES: usize = 16 * 1024;
+/// Longest request, in bytes.
+pub const REQUEST_BYTES: usize = 16 * 1024;
+/// Longest reply, in bytes: one page, or one signed answer of [`CELLS`] cells.
+pub const REPLY_BYTES: usize = 256 * 1024;
+/// Payload bytes in one page of a fetched document.
+pub const PAGE_BYTES: usize = 64 * 1024;
+/// Document ids in one page of an inventory.
+pub const INVENTORY_IDS: usize = 512;
+/// Largest signed document of any kind, in bytes of its JSON envelope.
+pub const DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Signatures on one envelope.
+pub const SIGNATURES: usize = 128;
+/// Members of one charter.
+pub const MEMBERS: usize = 128;
+/// Addresses of one member.
+pub const ADDRESSES: usize = 8;
+/// Longest name, sentence or address in a signed document, in bytes.
+pub const TEXT_BYTES: usize = 512;
+
+/// Cells of one plan.
+pub const CELLS: usize = 4096;
+/// Dimensions in one `group by`.
+pub const DIMENSIONS: usize = 3;
+/// Codes listed in one `where` condition.
+pub const CODES: usize = 256;
+
+/// Objects in one indicator batch.
+pub const BATCH_OBJECTS: usize = 500;
+/// Largest payload of one indicator batch, in bytes. Stays far below what the store takes as one value.
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// Longest STIX pattern, in bytes.
+pub const PATTERN_BYTES: usize = 8 * 1024;
+
+/// How far a document's time may lie ahead of the reader's clock, in seconds.
+pub const CLOCK_SKEW_SECONDS: i64 = 600;

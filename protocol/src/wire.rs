@@ -1,0 +1,158 @@
+//! What two nodes say to each other: a closed set of messages, JSON in bounded frames (docs/protocol.md §8).
+//!
+//! Every variant carries signed envelopes, ids or nothing. There is no variant that a record, a facet or an
+//! un-noised vector could go into, and none of those types has an encoding.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::{self, CodecError, base64_bytes},
+    document::Envelope,
+    id::Digest,
+    limits,
+};
+
+/// The libp2p protocol name of request and response.
+pub const EXCHANGE_PROTOCOL: &str = "/hedgerow/exchange/1";
+
+/// The gossip topic of the federation whose charter is `charter`.
+pub fn topic(charter: &Digest) -> String {
+    format!("/hedgerow/{charter}/announce/1")
+}
+
+/// The kinds of document that spread by announcement, inventory and fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spreading {
+    /// A signed batch of indicators.
+    Batch,
+    /// A signed release.
+    Release,
+}
+
+/// Gossiped: a document exists and can be fetched from whoever told. At most [`limits::GOSSIP_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// What kind of document.
+    pub kind: Spreading,
+    /// SHA-256 of its envelope's JSON, which is what is fetched.
+    pub id: Digest,
+    /// Length of that JSON in bytes, at most [`limits::DOCUMENT_BYTES`].
+    pub bytes: u64,
+}
+
+/// Asked of one peer. At most [`limits::REQUEST_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// A signed query; the reply is [`Reply::Answer`].
+    Query {
+        /// The query's envelope.
+        envelope: Envelope,
+    },
+    /// The page of a document's JSON that starts at byte `offset`; the reply is [`Reply::Page`].
+    Fetch {
+        /// As in the [`Announcement`].
+        id: Digest,
+        /// Bytes to skip.
+        offset: u64,
+    },
+    /// What the peer holds, in the order it came to hold it, after the first `after` entries.
+    Inventory {
+        /// Entries already known.
+        after: u64,
+    },
+}
+
+/// Replied to one request. At most [`limits::REPLY_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reply {
+    /// A signed contribution or a signed refusal.
+    Answer {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// Part of a document's JSON.
+    Page {
+        /// At most [`limits::PAGE_BYTES`]; empty only past the end.
+        #[serde(with = "base64_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Up to [`limits::INVENTORY_IDS`] entries; fewer means that these are the last.
+    Inventory {
+        /// The documents held.
+        entries: Vec<Announcement>,
+    },
+    /// The request is well-formed and not answered.
+    Declined {
+        /// Why, as a closed code.
+        why: Declined,
+    },
+}
+
+/// Why a well-formed request is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Declined {
+    /// No such document here.
+    NotHere,
+    /// Too many requests from this peer, or too much else to do; ask again later.
+    Busy,
+    /// The request cannot be served as it stands: its envelope does not verify, or it is not for this node.
+    NotAcceptable,
+}
+
+/// A message of the wire with its bound: the only things that the network takes.
+pub trait Message: Serialize + serde::de::DeserializeOwned + sealed::Sealed {
+    /// Most bytes of its JSON.
+    const MAX_BYTES: usize;
+
+    /// Its JSON, within the bound.
+    fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self, Self::MAX_BYTES)
+    }
+
+    /// Reads it from its JSON.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, Self::MAX_BYTES)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Announcement {}
+    impl Sealed for super::Request {}
+    impl Sealed for super::Reply {}
+}
+
+impl Message for Announcement {
+    const MAX_BYTES: usize = limits::GOSSIP_BYTES;
+}
+impl Message for Request {
+    const MAX_BYTES: usize = limits::REQUEST_BYTES;
+}
+impl Message for Reply {
+    const MAX_BYTES: usize = limits::REPLY_BYTES;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_back_and_an_unknown_field_is_refused() {
+        let fetch = Request::Fetch { id: Digest::of(b"x"), offset: 7 };
+        let bytes = fetch.to_bytes().unwrap();
+        assert_eq!(Request::from_bytes(&bytes), Ok(fetch));
+        let text = String::from_utf8(bytes).unwrap().replace("\"offset\":7", "\"offset\":7,\"more\":1");
+        assert!(Request::from_bytes(text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_reply_at_its_bound_fits_and_one_past_it_does_not() {
+        assert!(Reply::Page { bytes: vec![0; limits::PAGE_BYTES] }.to_bytes().is_ok());
+        assert!(Reply::Page { bytes: vec![0; limits::REPLY_BYTES] }.to_bytes().is_err());
+    }
+}
