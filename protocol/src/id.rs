@@ -2,7 +2,6 @@
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 /// What is wrong with an identifier as written.
@@ -184,15 +183,15 @@ fn parse_hex(s: &str) -> Result<[u8; 32], IdError> {
 /// Serde by way of `Display` and `FromStr`: what is shown is what is signed.
 macro_rules! serde_as_text {
     ($($({$g:ident})? $ty:ty),+ $(,)?) => {$(
-        impl$(<$g>)? Serialize for $ty {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl$(<$g>)? serde::Serialize for $ty {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
-        impl<'de, $($g)?> Deserialize<'de> for $ty {
-            fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
+        impl<'de, $($g)?> serde::Deserialize<'de> for $ty {
+            fn deserialize<De: serde::Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     )+};

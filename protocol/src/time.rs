@@ -5,7 +5,6 @@
 use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::id::serde_as_text;
 

@@ -1,0 +1,239 @@
+//! The incident record (docs/records.md). No encoding: what leaves a node is never made of this type.
+//!
+//! A [`Record`] holds together by construction: codes are of the vocabulary, numbers within their bounds, an
+//! origin has a confidence and a basis.
+
+use std::fmt;
+
+use crate::{
+    facet::{Facet, HelpSet, PersonKey},
+    time::Day,
+    vocabulary::{Code, Dimension},
+};
+
+/// Why a record does not hold together. Names the field, never its content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// An origin without confidence or basis, or either without an origin.
+    #[error("origin: a country needs a confidence and a basis; XX takes neither")]
+    Attribution,
+    /// A number past its bound.
+    #[error("{field}: between 0 and {most}")]
+    Number {
+        /// The field.
+        field: &'static str,
+        /// Its bound.
+        most: u32,
+    },
+    /// A text past its bound.
+    #[error("{field}: at most {most} bytes")]
+    Long {
+        /// The field.
+        field: &'static str,
+        /// Its bound.
+        most: usize,
+    },
+    /// No person.
+    #[error("person: a record is about someone; give a pseudonym")]
+    NoPerson,
+    /// More secondary tactics than there are, or the primary one again.
+    #[error("secondary: other tactics than the primary, each once")]
+    Secondary,
+}
+
+/// What the person allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// Not any more, since that day.
+    Withdrawn(Day),
+}
+
+/// Consent for each use; nothing is used for what is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consents {
+    /// To be counted in private statistics.
+    pub statistics: Consent,
+    /// To have indicators of the attack shared.
+    pub indicators: Consent,
+    /// To be contacted for research.
+    pub research_contact: Consent,
+}
+
+/// Optional numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Accounts affected, 0 to 100.
+    pub accounts_affected: Option<u32>,
+    /// Contacts exposed, 0 to 10,000.
+    pub contacts_exposed: Option<u32>,
+    /// Days to the first answer, 0 to 365.
+    pub days_to_answer: Option<u32>,
+    /// Money lost in whole dollars, 0 to 100,000.
+    pub money_lost: Option<u32>,
+}
+
+/// What stays at the node in clear words: never coded, never counted.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Local {
+    /// Pseudonym of the person, the same in all her records here.
+    pub person: String,
+    /// The organisation's own case reference.
+    pub reference: String,
+    /// ISO 3166-2 subdivision where she lives.
+    pub subdivision: String,
+    /// Names and contacts.
+    pub contacts: String,
+    /// Language of the narrative.
+    pub language: String,
+    /// What happened.
+    pub narrative: String,
+    /// Notes of the caseworker.
+    pub notes: String,
+    /// How, when and by whom she wants to be contacted, and what must not be done.
+    pub preferences: String,
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Local(..)")
+    }
+}
+
+/// The coded part of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coded {
+    /// The day it happened, or the first day of it.
+    pub day: Day,
+    /// Primary tactic.
+    pub tactic: Code,
+    /// Further tactics.
+    pub secondary: Vec<Code>,
+    /// Role of the target.
+    pub role: Code,
+    /// Suspected origin; `XX` unknown.
+    pub origin: Code,
+    /// Confidence in it; `none` with `XX` only.
+    pub confidence: Code,
+    /// Its basis; `none` with `XX` only.
+    pub basis: Code,
+    /// Primary platform.
+    pub platform: Code,
+    /// Primary harm.
+    pub harm: Code,
+    /// Country of residence.
+    pub region: Code,
+    /// Campaign phase.
+    pub phase: Code,
+    /// Help sought and outcomes.
+    pub help: HelpSet,
+}
+
+/// One incident of one person at one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    coded: Coded,
+    numbers: Numbers,
+    consents: Consents,
+    local: Local,
+}
+
+impl Record {
+    /// Longest narrative, notes or preferences, in bytes.
+    pub const LONG_TEXT: usize = 64 * 1024;
+    /// Longest of the other local texts, in bytes.
+    pub const SHORT_TEXT: usize = 1024;
+
+    /// Puts a record together, or says which field does not hold.
+    pub fn new(
+        coded: Coded,
+        numbers: Numbers,
+        consents: Consents,
+        local: Local,
+    ) -> Result<Self, RecordError> {
+        let unknown = |d: Dimension, c: Code, text: &str| d.code(text) == Some(c);
+        let known = !unknown(Dimension::Origin, coded.origin, "XX");
+        let confident = !unknown(Dimension::Confidence, coded.confidence, "none");
+        let based = !unknown(Dimension::Basis, coded.basis, "none");
+        if known != confident || known != based {
+            return Err(RecordError::Attribution);
+        }
+        let mut secondary = coded.secondary.clone();
+        secondary.sort_unstable();
+        secondary.dedup();
+        if secondary.len() != coded.secondary.len() || secondary.contains(&coded.tactic) {
+            return Err(RecordError::Secondary);
+        }
+        for (field, value, most) in [
+            ("accounts_affected", numbers.accounts_affected, 100),
+            ("contacts_exposed", numbers.contacts_exposed, 10_000),
+            ("days_to_answer", numbers.days_to_answer, 365),
+            ("money_lost", numbers.money_lost, 100_000),
+        ] {
+            if value.is_some_and(|v| v > most) {
+                return Err(RecordError::Number { field, most });
+            }
+        }
+        if local.person.trim().is_empty() {
+            return Err(RecordError::NoPerson);
+        }
+        for (field, text, most) in [
+            ("person", &local.person, Self::SHORT_TEXT),
+            ("reference", &local.reference, Self::SHORT_TEXT),
+            ("subdivision", &local.subdivision, Self::SHORT_TEXT),
+            ("contacts", &local.contacts, Self::SHORT_TEXT),
+            ("language", &local.language, Self::SHORT_TEXT),
+            ("narrative", &local.narrative, Self::LONG_TEXT),
+            ("notes", &local.notes, Self::LONG_TEXT),
+            ("preferences", &local.preferences, Self::LONG_TEXT),
+        ] {
+            if text.len() > most {
+                return Err(RecordError::Long { field, most });
+            }
+        }
+        Ok(Self { coded, numbers, consents, local })
+    }
+
+    /// The coded part.
+    pub const fn coded(&self) -> &Coded {
+        &self.coded
+    }
+
+    /// The numbers.
+    pub const fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// The consents.
+    pub const fn consents(&self) -> &Consents {
+        &self.consents
+    }
+
+    /// What stays in clear words at the node.
+    pub const fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// What the statistics may read of it, under the node's keyed hash of the person.
+    pub fn facet(&self, person: PersonKey) -> Facet {
+        let c = &self.coded;
+        Facet {
+            person,
+            consent: self.consents.statistics == Consent::Yes,
+            day: c.day,
+            tactic: c.tactic,
+            role: c.role,
+            origin: c.origin,
+            confidence: c.confidence,
+            basis: c.basis,
+            platform: c.platform,
+            harm: c.harm,
+            region: c.region,
+            phase: c.phase,
+            help: c.help,
+        }
+    }
+}

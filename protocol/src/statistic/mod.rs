@@ -1,0 +1,13 @@
+//! From a question to one bounded integer vector (docs/protocol.md §3).
+//!
+//! `Query -> Plan -> Exact -(Permit)-> Noised -> Contribution -> Release`: each consumes the one before.
+
+pub mod answer;
+pub mod plan;
+pub mod query;
+pub mod vector;
+
+pub use answer::{Contribution, Ground, Refusal};
+pub use plan::{Axis, AxisValues, Plan, PlanError};
+pub use query::{Condition, Measure, Period, Query};
+pub use vector::{Exact, Noised, SampleKey};

@@ -1,0 +1,429 @@
+//! The plan: public cells and bounds, fixed before any record is read (docs/protocol.md §3).
+//!
+//! Two members who plan the same query under the same charter get the same plan, byte for byte, and so the
+//! same id. The id names the release period, so one plan is charged and answered once in each.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::query::{Measure, Period, Query};
+use crate::{
+    codec,
+    document::{Signed, charter::Charter},
+    facet::Facet,
+    id::{Id, serde_as_text},
+    limits,
+    privacy::{Mechanism, MicroEpsilon},
+    vocabulary::{Code, Dimension},
+};
+
+/// One direction in which an answer is broken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Axis {
+    /// By the codes of a dimension.
+    Coded(Dimension),
+    /// By calendar quarter.
+    Quarter,
+    /// By calendar year.
+    Year,
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coded(dimension) => f.write_str(dimension.name()),
+            Self::Quarter => f.write_str("quarter"),
+            Self::Year => f.write_str("year"),
+        }
+    }
+}
+
+/// A word that names no axis.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("nothing can be grouped by {0:?}; there are: {choices}", choices = axis_names())]
+pub struct AxisError(String);
+
+impl FromStr for Axis {
+    type Err = AxisError;
+
+    fn from_str(s: &str) -> Result<Self, AxisError> {
+        match s {
+            "quarter" => Ok(Self::Quarter),
+            "year" => Ok(Self::Year),
+            _ => s.parse().map(Self::Coded).map_err(|_| AxisError(s.chars().take(40).collect())),
+        }
+    }
+}
+
+serde_as_text!(Axis);
+
+fn axis_names() -> String {
+    let coded = Dimension::ALL.iter().map(|d| d.name());
+    coded.chain(["quarter", "year"]).collect::<Vec<_>>().join(", ")
+}
+
+/// An axis with its values, in the order of the cells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AxisValues {
+    /// The axis.
+    pub axis: Axis,
+    /// Codes, quarters or years, as text.
+    pub values: Vec<String>,
+}
+
+/// Why a query has no plan. Depends on the query and the charter alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The query is for another charter.
+    #[error("the query is for charter {0}, which is not this federation's")]
+    OtherCharter(String),
+    /// A code that the vocabulary does not have.
+    #[error("{dimension} has no code {code:?}; `hedgerow codes {dimension}` lists them")]
+    UnknownCode {
+        /// The dimension.
+        dimension: Dimension,
+        /// The code asked for.
+        code: String,
+    },
+    /// A dimension or axis that stands twice.
+    #[error("{0} stands twice")]
+    Repeated(String),
+    /// An axis of time without a period.
+    #[error("grouping by time needs a period: from which quarter to which")]
+    NoPeriod,
+    /// A period that ends before it begins.
+    #[error("the period ends before it begins")]
+    EmptyPeriod,
+    /// More cells than the charter allows.
+    #[error(
+        "{cells} cells are more than the {most} that the charter allows; narrow the conditions or the period"
+    )]
+    TooDetailed {
+        /// Cells of the query.
+        cells: u64,
+        /// Cells allowed.
+        most: u32,
+    },
+    /// A bound looser than the charter's.
+    #[error("one person may count in at most {0} cells by the charter")]
+    LooserBound(u32),
+    /// No noise fits the epsilon.
+    #[error("no noise can be made for this epsilon")]
+    NoMechanism,
+}
+
+/// Public cells and bounds of one question in one release period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    charter: Id<Charter>,
+    release_period: String,
+    measure: Measure,
+    conditions: Vec<super::query::Condition>,
+    period: Option<Period>,
+    axes: Vec<AxisValues>,
+    cells_per_person: u32,
+    incidents_per_cell: u32,
+    epsilon: MicroEpsilon,
+}
+
+impl Plan {
+    /// Plans `query` under `charter`.
+    pub fn new(query: &Query, charter: &Signed<Charter>) -> Result<Self, PlanError> {
+        if query.charter != charter.id() {
+            return Err(PlanError::OtherCharter(query.charter.short()));
+        }
+        let policy = &charter.document().privacy;
+        if let Some(period) = query.period
+            && period.from > period.to
+        {
+            return Err(PlanError::EmptyPeriod);
+        }
+        let conditions = canonical_conditions(query)?;
+        let axes = axes(query, &conditions, policy.cells)?;
+        let cells: u64 = axes.iter().map(|a| a.values.len() as u64).product();
+        if cells > u64::from(policy.cells).min(limits::CELLS as u64) {
+            return Err(PlanError::TooDetailed { cells, most: policy.cells });
+        }
+        if query.cells_per_person.is_some_and(|c| c > policy.cells_per_person) {
+            return Err(PlanError::LooserBound(policy.cells_per_person));
+        }
+        let asked = query.cells_per_person.unwrap_or(policy.cells_per_person);
+        let plan = Self {
+            charter: query.charter,
+            release_period: policy.release_period.of(query.asked_at),
+            measure: query.measure,
+            conditions,
+            period: query.period,
+            axes,
+            cells_per_person: asked.min(u32::try_from(cells).unwrap_or(asked)),
+            incidents_per_cell: match query.measure {
+                Measure::Incidents => policy.incidents_per_cell,
+                Measure::People => 1,
+            },
+            epsilon: query.epsilon,
+        };
+        plan.mechanism().map_err(|_| PlanError::NoMechanism)?;
+        Ok(plan)
+    }
+
+    /// SHA-256 of the plan's JSON.
+    pub fn id(&self) -> Id<Self> {
+        // A plan is made of bounded lists of short codes: it always has a JSON form below the bound.
+        Id::of(&codec::encode(self, limits::DOCUMENT_BYTES).unwrap_or_default())
+    }
+
+    /// The axes with their values; cells are in row-major order, the last axis running fastest.
+    pub fn axes(&self) -> &[AxisValues] {
+        &self.axes
+    }
+
+    /// What is counted.
+    pub const fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// Number of cells L; 1 when nothing is grouped by.
+    pub fn cells(&self) -> usize {
+        self.axes.iter().map(|a| a.values.len()).product()
+    }
+
+    /// C: most cells that one person counts in.
+    pub const fn cells_per_person(&self) -> u32 {
+        self.cells_per_person
+    }
+
+    /// m: most that one person adds to one cell.
+    pub const fn per_cell(&self) -> u32 {
+        self.incidents_per_cell
+    }
+
+    /// Most by which one person's records change the vector, in L1 norm: C m.
+    pub fn l1_sensitivity(&self) -> u64 {
+        u64::from(self.cells_per_person) * u64::from(self.incidents_per_cell)
+    }
+
+    /// What each node is asked to spend.
+    pub const fn epsilon(&self) -> MicroEpsilon {
+        self.epsilon
+    }
+
+    /// The release period in which the plan is answered once.
+    pub fn release_period(&self) -> &str {
+        &self.release_period
+    }
+
+    /// The charter under which it was planned.
+    pub const fn charter(&self) -> Id<Charter> {
+        self.charter
+    }
+
+    /// The noise that each node adds.
+    pub fn mechanism(&self) -> Result<Mechanism, crate::document::Flaw> {
+        Mechanism::discrete_laplace(self.l1_sensitivity(), self.epsilon)
+    }
+
+    /// The values of cell `index` along each axis.
+    pub fn cell(&self, index: usize) -> Vec<&str> {
+        let mut rest = index;
+        let mut values: Vec<&str> = self
+            .axes
+            .iter()
+            .rev()
+            .map(|axis| {
+                let at = rest % axis.values.len().max(1);
+                rest /= axis.values.len().max(1);
+                axis.values.get(at).map_or("", String::as_str)
+            })
+            .collect();
+        values.reverse();
+        values
+    }
+}
+
+/// Conditions by rising dimension, codes in the vocabulary's order: one question, one spelling.
+fn canonical_conditions(query: &Query) -> Result<Vec<super::query::Condition>, PlanError> {
+    let mut canonical = Vec::with_capacity(query.conditions.len());
+    for condition in &query.conditions {
+        let dimension = condition.dimension;
+        let mut codes = condition
+            .any_of
+            .iter()
+            .map(|text| {
+                dimension.code(text).ok_or_else(|| PlanError::UnknownCode {
+                    dimension,
+                    code: text.chars().take(40).collect(),
+                })
+            })
+            .collect::<Result<Vec<Code>, _>>()?;
+        codes.sort_unstable();
+        codes.dedup();
+        let any_of = codes.iter().filter_map(|c| dimension.entry(*c)).map(|e| e.code.to_owned()).collect();
+        canonical.push(super::query::Condition { dimension, any_of });
+    }
+    canonical.sort_by_key(|c| c.dimension);
+    match canonical.iter().zip(canonical.iter().skip(1)).find(|(a, b)| a.dimension == b.dimension) {
+        Some((twice, _)) => Err(PlanError::Repeated(twice.dimension.to_string())),
+        None => Ok(canonical),
+    }
+}
+
+/// The axes by rising order of [`Axis`]. A condition on a dimension narrows its axis to the codes named.
+fn axes(
+    query: &Query,
+    conditions: &[super::query::Condition],
+    most: u32,
+) -> Result<Vec<AxisValues>, PlanError> {
+    let mut asked = query.group_by.clone();
+    asked.sort_unstable();
+    if let Some((twice, _)) = asked.iter().zip(asked.iter().skip(1)).find(|(a, b)| a == b) {
+        return Err(PlanError::Repeated(twice.to_string()));
+    }
+    asked
+        .into_iter()
+        .map(|axis| {
+            let values = match axis {
+                Axis::Coded(dimension) => match conditions.iter().find(|c| c.dimension == dimension) {
+                    Some(condition) => condition.any_of.clone(),
+                    None => dimension.codes().iter().map(|e| e.code.to_owned()).collect(),
+                },
+                Axis::Quarter | Axis::Year => times(axis, query.period.ok_or(PlanError::NoPeriod)?, most)?,
+            };
+            Ok(AxisValues { axis, values })
+        })
+        .collect()
+}
+
+/// The quarters or years of a period. Counted before they are listed: a period may span 8,000 years.
+fn times(axis: Axis, period: Period, most: u32) -> Result<Vec<String>, PlanError> {
+    let count = match axis {
+        Axis::Year => i32::from(period.to.year()) - i32::from(period.from.year()) + 1,
+        _ => period.to.ordinal() - period.from.ordinal() + 1,
+    };
+    let cells = u64::try_from(count).map_err(|_| PlanError::EmptyPeriod)?;
+    if cells > u64::from(most) {
+        return Err(PlanError::TooDetailed { cells, most });
+    }
+    Ok((0..count)
+        .map(|n| match axis {
+            Axis::Year => (i32::from(period.from.year()) + n).to_string(),
+            _ => period.from.plus(n).to_string(),
+        })
+        .collect())
+}
+
+/// A plan made quick to apply: codes as indices, cells as strides.
+pub(super) struct Cells {
+    filters: Vec<(Dimension, Vec<bool>)>,
+    period: Option<Period>,
+    axes: Vec<AxisIndex>,
+}
+
+enum AxisIndex {
+    /// For each code of the dimension, its place on the axis.
+    Coded(Dimension, Vec<Option<usize>>),
+    Quarter {
+        first: i32,
+        len: usize,
+    },
+    Year {
+        first: i32,
+        len: usize,
+    },
+}
+
+impl Cells {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let filters = plan
+            .conditions
+            .iter()
+            .map(|c| {
+                let wanted = |e: &crate::vocabulary::CodeEntry| c.any_of.iter().any(|code| code == e.code);
+                (c.dimension, c.dimension.codes().iter().map(wanted).collect())
+            })
+            .collect();
+        let axes = plan
+            .axes
+            .iter()
+            .map(|a| match a.axis {
+                Axis::Coded(dimension) => {
+                    let place = |e: &crate::vocabulary::CodeEntry| a.values.iter().position(|v| v == e.code);
+                    AxisIndex::Coded(dimension, dimension.codes().iter().map(place).collect())
+                }
+                Axis::Quarter => AxisIndex::Quarter {
+                    first: plan.period.map_or(0, |p| p.from.ordinal()),
+                    len: a.values.len(),
+                },
+                Axis::Year => AxisIndex::Year {
+                    first: plan.period.map_or(0, |p| i32::from(p.from.year())),
+                    len: a.values.len(),
+                },
+            })
+            .collect();
+        Self { filters, period: plan.period, axes }
+    }
+
+    /// Calls `each` with every cell in which `facet` counts: none, one, or several where a dimension of the
+    /// plan holds several codes.
+    pub(super) fn for_each(&self, facet: &Facet, each: &mut impl FnMut(u32)) {
+        if !facet.consent || !self.admits(facet) {
+            return;
+        }
+        Self::descend(&self.axes, facet, 0, each);
+    }
+
+    fn admits(&self, facet: &Facet) -> bool {
+        if let Some(period) = self.period {
+            let quarter = facet.day.quarter();
+            if quarter < period.from || quarter > period.to {
+                return false;
+            }
+        }
+        self.filters.iter().all(|(dimension, wanted)| {
+            facet.codes(*dimension).any(|code| wanted.get(usize::from(code.index())) == Some(&true))
+        })
+    }
+
+    fn descend(axes: &[AxisIndex], facet: &Facet, base: usize, each: &mut impl FnMut(u32)) {
+        let Some((axis, rest)) = axes.split_first() else {
+            // A plan has at most limits::CELLS cells.
+            if let Ok(cell) = u32::try_from(base) {
+                each(cell);
+            }
+            return;
+        };
+        match axis {
+            AxisIndex::Coded(dimension, places) => {
+                let len = places.iter().flatten().count();
+                for code in facet.codes(*dimension) {
+                    if let Some(Some(place)) = places.get(usize::from(code.index())) {
+                        Self::descend(rest, facet, base * len + place, each);
+                    }
+                }
+            }
+            AxisIndex::Quarter { first, len } => {
+                Self::step(rest, facet, base, facet.day.quarter().ordinal() - first, *len, each);
+            }
+            AxisIndex::Year { first, len } => {
+                Self::step(rest, facet, base, i32::from(facet.day.year()) - first, *len, each);
+            }
+        }
+    }
+
+    fn step(
+        rest: &[AxisIndex],
+        facet: &Facet,
+        base: usize,
+        place: i32,
+        len: usize,
+        each: &mut impl FnMut(u32),
+    ) {
+        if let Ok(place) = usize::try_from(place)
+            && place < len
+        {
+            Self::descend(rest, facet, base * len + place, each);
+        }
+    }
+}

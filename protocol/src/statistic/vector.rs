@@ -1,0 +1,154 @@
+//! The vector of a plan: exact, then noised. The types see to it that only the noised one leaves
+//! (docs/protocol.md §3, §4).
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::CryptoRng;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{
+    answer::Contribution,
+    plan::{Cells, Plan},
+    query::Measure,
+};
+use crate::{
+    document::Flaw,
+    facet::Facet,
+    id::Id,
+    privacy::{Mechanism, MicroEpsilon, Permit},
+    time::Timestamp,
+};
+
+/// The key by which a node chooses which of a person's cells count when there are too many. Secret, so that
+/// nobody can foresee the choice; fixed, so that the same question on the same data makes the same one.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SampleKey([u8; 32]);
+
+impl SampleKey {
+    /// Takes 32 secret bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A rank for one person's cell under one plan: HMAC-SHA256, first eight bytes.
+    fn rank(&self, plan: &Id<Plan>, person: u64, cell: u32) -> u64 {
+        // HMAC takes keys of any length, so this cannot fail; rank 0 would only bias which cells are kept.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return 0 };
+        mac.update(plan.digest().as_bytes());
+        mac.update(&person.to_be_bytes());
+        mac.update(&cell.to_be_bytes());
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        tag.iter().take(8).fold(0, |rank, byte| rank << 8 | u64::from(*byte))
+    }
+}
+
+impl fmt::Debug for SampleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SampleKey(..)")
+    }
+}
+
+/// The bounded counts of one plan at one node, without noise.
+///
+/// Has no accessor, no encoding, no copy: the one thing to do with it is [`Exact::noise`].
+pub struct Exact {
+    plan: Id<Plan>,
+    mechanism: Mechanism,
+    epsilon: MicroEpsilon,
+    values: Vec<i64>,
+}
+
+impl fmt::Debug for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exact({} cells of plan {})", self.values.len(), self.plan.short())
+    }
+}
+
+impl Exact {
+    /// Counts `facets` into the cells of `plan`. Whatever they are, adding or removing all of one person
+    /// changes the result by at most [`Plan::l1_sensitivity`] in L1 norm.
+    pub fn count<'a>(
+        plan: &Plan,
+        facets: impl IntoIterator<Item = &'a Facet>,
+        key: &SampleKey,
+    ) -> Result<Self, Flaw> {
+        let id = plan.id();
+        let cells = Cells::of(plan);
+        let mut touched: Vec<(u64, u32)> = Vec::new();
+        for facet in facets {
+            let person = facet.person.value();
+            cells.for_each(facet, &mut |cell| touched.push((person, cell)));
+        }
+        touched.sort_unstable();
+        let mut values = vec![0i64; plan.cells()];
+        for person in touched.chunk_by(|a, b| a.0 == b.0) {
+            bounded(plan, &id, person, key, |cell, n| {
+                if let Some(value) = values.get_mut(cell as usize) {
+                    *value += n;
+                }
+            });
+        }
+        Ok(Self { plan: id, mechanism: plan.mechanism()?, epsilon: plan.epsilon(), values })
+    }
+
+    /// Adds the noise that `permit` paid for. Both are used up.
+    pub fn noise<R: CryptoRng + ?Sized>(mut self, permit: Permit, rng: &mut R) -> Result<Noised, Flaw> {
+        // Both come from the same plan in a sound node; the check keeps a mixed-up one from undercharging.
+        if permit.plan() != self.plan || permit.epsilon() != self.epsilon {
+            return Err(Flaw::new("permit", "paid for another plan"));
+        }
+        self.mechanism.add_to(&mut self.values, rng)?;
+        Ok(Noised { plan: self.plan, mechanism: self.mechanism, values: std::mem::take(&mut self.values) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn values_for_tests(&self) -> &[i64] {
+        &self.values
+    }
+}
+
+/// A vector with its noise: what may leave the node.
+#[derive(Debug)]
+#[must_use = "it was paid for"]
+pub struct Noised {
+    plan: Id<Plan>,
+    mechanism: Mechanism,
+    values: Vec<i64>,
+}
+
+impl Noised {
+    /// The document in which it leaves, still to be signed.
+    pub fn into_contribution(self, made_at: Timestamp) -> Contribution {
+        Contribution { version: 1, plan: self.plan, mechanism: self.mechanism, values: self.values, made_at }
+    }
+}
+
+/// One person's share of the vector: at most `cells_per_person` cells, chosen by rank, each with at most
+/// `per_cell`. `touched` holds her cells in rising order, one entry an incident.
+fn bounded(
+    plan: &Plan,
+    id: &Id<Plan>,
+    touched: &[(u64, u32)],
+    key: &SampleKey,
+    mut add: impl FnMut(u32, i64),
+) {
+    let most = plan.cells_per_person() as usize;
+    let per_cell = match plan.measure() {
+        Measure::People => 1,
+        Measure::Incidents => i64::from(plan.per_cell()),
+    };
+    let counts = touched.chunk_by(|a, b| a == b).filter_map(|same| {
+        let (person, cell) = same.first()?;
+        Some((*person, *cell, i64::try_from(same.len()).unwrap_or(i64::MAX).min(per_cell)))
+    });
+    // Nearly everyone is below the bound: no rank is computed for them.
+    if counts.clone().nth(most).is_none() {
+        counts.for_each(|(_, cell, n)| add(cell, n));
+        return;
+    }
+    let mut ranked: Vec<_> = counts.map(|(person, cell, n)| (key.rank(id, person, cell), cell, n)).collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(most).for_each(|(_, cell, n)| add(cell, n));
+}
