@@ -23,6 +23,8 @@ pub mod statistic;
 
 pub mod privacy;
 
+pub mod release;
+
 pub mod indicator;
 
 pub mod wire;

@@ -60,6 +60,7 @@ pub struct Purpose {
     /// What it covers, for people.
     pub label: String,
     /// What it may spend at each node.
+    #[serde(rename = "epsilon_micros")]
     pub epsilon: MicroEpsilon,
 }
 
@@ -102,8 +103,10 @@ impl ReleasePeriod {
 #[serde(deny_unknown_fields)]
 pub struct PrivacyPolicy {
     /// What each node may spend over all purposes: its whole guarantee to a person whose records it holds.
+    #[serde(rename = "epsilon_total_micros")]
     pub epsilon_total: MicroEpsilon,
     /// Most that one query may cost.
+    #[serde(rename = "epsilon_per_query_micros")]
     pub epsilon_per_query: MicroEpsilon,
     /// How often the same question may get a new answer.
     pub release_period: ReleasePeriod,

@@ -90,6 +90,7 @@ pub struct Charge {
     /// The charter's purpose code.
     pub purpose: String,
     /// The price.
+    #[serde(rename = "epsilon_micros")]
     pub epsilon: MicroEpsilon,
     /// The member who asked.
     pub asker: NodeId,
@@ -308,12 +309,12 @@ mod tests {
     #[test]
     fn a_charge_past_a_cap_is_refused_and_the_filter_stays_usable() {
         let mut a = empty(10, 5);
-        a.authorise(&charge(1, "research", 4), |_| Ok::<_, ()>(())).unwrap();
+        let _ = a.authorise(&charge(1, "research", 4), |_| Ok::<_, ()>(())).unwrap();
         let refused = a.authorise(&charge(2, "research", 2), |_| Ok::<_, ()>(())).unwrap_err();
         assert!(
             matches!(refused, AuthoriseError::OverBudget(OverBudget::Purpose { left, .. }) if left.0 == 1)
         );
-        a.authorise(&charge(3, "advocacy", 6), |_| Ok::<_, ()>(())).unwrap();
+        let _ = a.authorise(&charge(3, "advocacy", 6), |_| Ok::<_, ()>(())).unwrap();
         let refused = a.authorise(&charge(4, "research", 1), |_| Ok::<_, ()>(())).unwrap_err();
         assert!(matches!(refused, AuthoriseError::OverBudget(OverBudget::Total { left, .. }) if left.0 == 0));
         let refused = a.authorise(&charge(5, "gossip", 1), |_| Ok::<_, ()>(())).unwrap_err();
@@ -335,7 +336,7 @@ mod tests {
     #[test]
     fn one_charge_buys_one_permit() {
         let mut a = empty(10, 10);
-        a.authorise(&charge(1, "research", 2), |_| Ok::<_, ()>(())).unwrap();
+        let _ = a.authorise(&charge(1, "research", 2), |_| Ok::<_, ()>(())).unwrap();
         assert!(matches!(
             a.authorise(&charge(1, "research", 2), |_| Ok::<_, ()>(())),
             Err(AuthoriseError::AlreadyCharged)

@@ -12,8 +12,9 @@ use super::noise::Mechanism;
 /// Level of every interval: 95%, in millionths.
 pub const LEVEL_PPM: u32 = 950_000;
 
-/// Largest grid, in points. Bounds time and memory of anyone who verifies a release: about 50 ms.
-const MAX_POINTS: usize = 1 << 22;
+/// Largest grid, in points: 4 MiB and 20 passes over it for anyone who verifies a release. Reached where one
+/// node's scale passes about 5,000, far beyond any useful figure.
+const MAX_POINTS: usize = 1 << 20;
 
 /// A symmetric interval around a released value that covers the noise at the stated level.
 ///

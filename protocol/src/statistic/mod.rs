@@ -11,3 +11,6 @@ pub use answer::{Contribution, Ground, Refusal};
 pub use plan::{Axis, AxisValues, Plan, PlanError};
 pub use query::{Condition, Measure, Period, Query};
 pub use vector::{Exact, Noised, SampleKey};
+
+#[cfg(test)]
+mod tests;

@@ -126,6 +126,7 @@ pub struct Plan {
     axes: Vec<AxisValues>,
     cells_per_person: u32,
     incidents_per_cell: u32,
+    #[serde(rename = "epsilon_micros")]
     epsilon: MicroEpsilon,
 }
 

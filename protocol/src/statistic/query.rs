@@ -70,6 +70,7 @@ pub struct Query {
     /// Why it is needed, in a sentence.
     pub need: String,
     /// What each node is asked to spend.
+    #[serde(rename = "epsilon_micros")]
     pub epsilon: MicroEpsilon,
     /// When it was asked. Decides the release period.
     pub asked_at: Timestamp,

@@ -1,0 +1,204 @@
+//! The release: an answer of the federation with everything needed to check it (docs/protocol.md §5).
+//!
+//! In mode `local` each node noised its own vector for the full guarantee, and the release is their sum. It
+//! carries the contributions as signed, so nobody need trust the member who added them up. A mode in which
+//! shares of noise are summed secretly has its place in [`Mode`].
+
+mod verify;
+
+use serde::{Deserialize, Serialize};
+
+pub use verify::{Check, NAMES as CHECK_NAMES, Report, verify};
+
+use crate::{
+    document::{Charter, Document, Envelope, Flaw, Sealed, Signed},
+    id::NodeId,
+    limits,
+    privacy::{Interval, IntervalError, Mechanism, MicroEpsilon},
+    statistic::{Contribution, Plan, PlanError, Query, Refusal},
+    time::Timestamp,
+};
+
+/// How the noise came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each node added its own full noise.
+    Local,
+}
+
+/// The guarantee to a person whose records are at members' nodes, against everyone else: other members, the
+/// asker, and whoever reads the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guarantee {
+    /// Pure epsilon for all that one node holds of her.
+    #[serde(rename = "epsilon_micros")]
+    pub epsilon: MicroEpsilon,
+    /// Delta, in units of 1e-12; 0 for pure epsilon.
+    pub delta_e12: u64,
+    /// g of the charter: at how many nodes she is assumed to be known.
+    pub nodes_per_person: u32,
+    /// Epsilon for all that g nodes hold of her together.
+    #[serde(rename = "epsilon_at_those_nodes_micros")]
+    pub epsilon_at_those_nodes: MicroEpsilon,
+}
+
+impl Guarantee {
+    /// The guarantee of one release of `plan` in mode `local`.
+    pub fn local(plan: &Plan, charter: &Charter) -> Self {
+        let g = charter.privacy.nodes_per_person;
+        Self {
+            epsilon: plan.epsilon(),
+            delta_e12: 0,
+            nodes_per_person: g,
+            epsilon_at_those_nodes: plan.epsilon().times(u64::from(g)),
+        }
+    }
+}
+
+/// An answer of the federation, signed by the member who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Format: 1.
+    pub version: u16,
+    /// How the noise came to be.
+    pub mode: Mode,
+    /// The charter as signed by its quorum.
+    pub charter: Envelope,
+    /// The query as signed by the asker.
+    pub query: Envelope,
+    /// Public cells and bounds.
+    pub plan: Plan,
+    /// The noise in each contribution.
+    pub mechanism: Mechanism,
+    /// Sum of the contributions, one value a cell, raw: it may be negative.
+    pub values: Vec<i64>,
+    /// Interval of every value.
+    pub interval: Interval,
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// The contributions as signed, by rising key.
+    pub contributions: Vec<Envelope>,
+    /// The refusals as signed, by rising key.
+    pub refusals: Vec<Envelope>,
+    /// Members who did neither, by rising key.
+    pub silent: Vec<NodeId>,
+    /// When it was put together.
+    pub made_at: Timestamp,
+}
+
+impl Sealed for Release {}
+impl Document for Release {
+    const KIND: &'static str = "release";
+    // base64 in its envelope, it stays within limits::DOCUMENT_BYTES.
+    const MAX_BYTES: usize = limits::DOCUMENT_BYTES / 4 * 3 - 64 * 1024;
+
+    fn check(&self) -> Result<(), Flaw> {
+        if self.version != 1 {
+            return Err(Flaw::new("version", "this program reads releases of version 1"));
+        }
+        let members = [self.contributions.len(), self.refusals.len(), self.silent.len()];
+        if members.iter().sum::<usize>() > limits::MEMBERS {
+            return Err(Flaw::new("contributions", format!("of at most {} members", limits::MEMBERS)));
+        }
+        if self.values.is_empty() || self.values.len() > limits::CELLS {
+            return Err(Flaw::new("values", format!("between 1 and {}", limits::CELLS)));
+        }
+        Ok(())
+    }
+}
+
+/// Why answers do not make a release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReleaseError {
+    /// The query has no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Too few contributions.
+    #[error("{got} of at least {need} members contributed; ask again when more are there")]
+    TooFew {
+        /// Contributions.
+        got: usize,
+        /// Needed by the charter.
+        need: u32,
+    },
+    /// The noise has no interval.
+    #[error(transparent)]
+    Interval(#[from] IntervalError),
+    /// An answer that does not fit; the asker drops such answers before.
+    #[error(transparent)]
+    Flaw(#[from] Flaw),
+}
+
+impl Release {
+    /// Sums `contributions` into a release. Each must have passed [`fits`] for this plan.
+    pub fn assemble(
+        charter: &Signed<Charter>,
+        query: &Signed<Query>,
+        mut contributions: Vec<Signed<Contribution>>,
+        mut refusals: Vec<Signed<Refusal>>,
+        made_at: Timestamp,
+    ) -> Result<Self, ReleaseError> {
+        let plan = Plan::new(query.document(), charter)?;
+        let mechanism = plan.mechanism()?;
+        let need = charter.document().privacy.contributions;
+        if contributions.len() < need as usize {
+            return Err(ReleaseError::TooFew { got: contributions.len(), need });
+        }
+        contributions.sort_by_key(|c| c.signers().first().copied());
+        refusals.sort_by_key(|r| r.signers().first().copied());
+        contributions.iter().try_for_each(|c| fits(c, &plan, charter.document()))?;
+        let answered = |id: &NodeId| {
+            contributions.iter().any(|c| c.signers().contains(id))
+                || refusals.iter().any(|r| r.signers().contains(id))
+        };
+        let silent = charter.document().members.iter().map(|m| m.id).filter(|id| !answered(id)).collect();
+        Ok(Self {
+            version: 1,
+            mode: Mode::Local,
+            charter: charter.envelope().clone(),
+            query: query.envelope().clone(),
+            mechanism,
+            values: sum(&contributions, plan.cells()),
+            interval: Interval::of_sum(&mechanism, contributions.len())?,
+            guarantee: Guarantee::local(&plan, charter.document()),
+            plan,
+            contributions: contributions.iter().map(|c| c.envelope().clone()).collect(),
+            refusals: refusals.iter().map(|r| r.envelope().clone()).collect(),
+            silent,
+            made_at,
+        })
+    }
+}
+
+/// Whether a contribution is of one member of `charter`, for `plan`, with its cells and its noise.
+pub fn fits(contribution: &Signed<Contribution>, plan: &Plan, charter: &Charter) -> Result<(), Flaw> {
+    let signer = contribution.sole_signer()?;
+    if charter.member(&signer).is_none() {
+        return Err(Flaw::new("contributions", format!("{} is not a member", signer.short())));
+    }
+    let c = contribution.document();
+    if c.plan != plan.id() || c.values.len() != plan.cells() {
+        return Err(Flaw::new("contributions", format!("that of {} is for another plan", signer.short())));
+    }
+    if c.mechanism != plan.mechanism()? {
+        return Err(Flaw::new("contributions", format!("that of {} has other noise", signer.short())));
+    }
+    Ok(())
+}
+
+/// The sum, cell by cell. Cannot overflow: at most 128 values below 2^53 each.
+fn sum(contributions: &[Signed<Contribution>], cells: usize) -> Vec<i64> {
+    let mut total = vec![0i64; cells];
+    for contribution in contributions {
+        for (sum, value) in total.iter_mut().zip(&contribution.document().values) {
+            *sum = sum.saturating_add(*value);
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests;
