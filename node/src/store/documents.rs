@@ -1,0 +1,148 @@
+//! Signed documents that spread: batches and releases, as the bytes they came in (docs/storage.md).
+//!
+//! A document may be megabytes and a value of the store may not, so its bytes lie in parts. The list of what is
+//! held is in memory; its order, the order of arrival, is what inventories are asked by.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use hedgerow_protocol::{
+    id::Digest,
+    wire::{Announcement, Spreading},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::StoreError,
+    vault::{Kind, Vault},
+};
+
+const PART_BYTES: usize = 128 * 1024;
+/// Most documents kept. A member who publishes without end fills this and not the disk.
+const MOST: usize = 200_000;
+
+/// One document's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredDocument {
+    /// What it is, how long, under which id.
+    pub announcement: Announcement,
+    first_part: u64,
+    parts: u64,
+}
+
+#[derive(Default)]
+struct Held {
+    list: Vec<StoredDocument>,
+    place: HashMap<Digest, usize>,
+}
+
+/// The document table.
+pub struct Documents {
+    vault: Arc<Vault>,
+    held: RwLock<Held>,
+}
+
+impl Documents {
+    /// Reads the list of what is held.
+    pub fn open(vault: Arc<Vault>) -> Result<Self, StoreError> {
+        let mut held = Held::default();
+        for pair in vault.scan_from(Kind::Document, 0) {
+            let (n, json) = pair?;
+            let entry: StoredDocument =
+                serde_json::from_slice(&json).map_err(|_| StoreError::Damaged("a document's entry"))?;
+            if n != held.list.len() as u64 {
+                return Err(StoreError::Damaged("a signed document is missing"));
+            }
+            held.place.insert(entry.announcement.id, held.list.len());
+            held.list.push(entry);
+        }
+        Ok(Self { vault, held: RwLock::new(held) })
+    }
+
+    /// Keeps a document; false if it is held already.
+    pub fn insert(&self, kind: Spreading, json: &[u8]) -> Result<bool, StoreError> {
+        let id = Digest::of(json);
+        let mut txn = self.vault.begin();
+        if self.contains(&id) {
+            return Ok(false);
+        }
+        let mut first_part = 0;
+        let mut parts = 0;
+        for part in json.chunks(PART_BYTES) {
+            let n = txn.append(Kind::Part, part)?;
+            if parts == 0 {
+                first_part = n;
+            }
+            parts += 1;
+        }
+        let announcement = Announcement { kind, id, bytes: json.len() as u64 };
+        let entry = StoredDocument { announcement, first_part, parts };
+        let value = serde_json::to_vec(&entry).map_err(|_| StoreError::Damaged("a document's entry"))?;
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.list.len() >= MOST {
+            return Err(StoreError::TooLarge { bytes: held.list.len() + 1, most: MOST });
+        }
+        txn.append(Kind::Document, &value)?;
+        txn.commit()?;
+        let place = held.list.len();
+        held.place.insert(id, place);
+        held.list.push(entry);
+        Ok(true)
+    }
+
+    /// Whether a document is held.
+    pub fn contains(&self, id: &Digest) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).place.contains_key(id)
+    }
+
+    /// The whole JSON of a document.
+    pub fn read(&self, id: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(entry) = self.entry(id) else { return Ok(None) };
+        let mut json = Vec::with_capacity(usize::try_from(entry.announcement.bytes).unwrap_or(0));
+        for n in entry.first_part..entry.first_part.saturating_add(entry.parts) {
+            json.extend_from_slice(&self.part(n)?);
+        }
+        Ok(Some(json))
+    }
+
+    /// Up to `most` bytes of a document's JSON from byte `offset` on; empty past its end, none if not held.
+    pub fn page(&self, id: &Digest, offset: u64, most: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(entry) = self.entry(id) else { return Ok(None) };
+        let mut page = Vec::new();
+        let mut part = offset / PART_BYTES as u64;
+        let mut skip = usize::try_from(offset % PART_BYTES as u64).unwrap_or(0);
+        while page.len() < most && part < entry.parts {
+            let bytes = self.part(entry.first_part.saturating_add(part))?;
+            let wanted = bytes.iter().skip(skip).take(most - page.len());
+            page.extend(wanted);
+            part += 1;
+            skip = 0;
+        }
+        Ok(Some(page))
+    }
+
+    /// Up to `limit` entries after the first `after`.
+    pub fn inventory(&self, after: u64, limit: usize) -> Vec<Announcement> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        held.list.iter().skip(skip).take(limit).map(|e| e.announcement.clone()).collect()
+    }
+
+    /// How many are held, by kind.
+    pub fn count(&self, kind: Spreading) -> usize {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.list.iter().filter(|e| e.announcement.kind == kind).count()
+    }
+
+    fn entry(&self, id: &Digest) -> Option<StoredDocument> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.place.get(id).and_then(|place| held.list.get(*place)).cloned()
+    }
+
+    fn part(&self, n: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
+        self.vault.get_at(Kind::Part, n)?.ok_or(StoreError::Damaged("part of a signed document is missing"))
+    }
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with the vault, and what to do about it.
+
+/// An error of the vault. Never holds a secret or anything of a record.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no vault.
+    #[error("there is no vault in {0}; `hedgerow init` makes one")]
+    NoVault(String),
+    /// There is one already.
+    #[error("there is a vault in {0} already; choose another --home")]
+    Exists(String),
+    /// The passphrase opens no slot.
+    #[error("the passphrase does not open this vault (or its key slot is damaged)")]
+    WrongPassphrase,
+    /// A passphrase too short to be worth stretching.
+    #[error("a passphrase has at least {0} characters")]
+    ShortPassphrase(usize),
+    /// The keyring cannot be read.
+    #[error("the keyring {path} is damaged ({fault}); restore it from a backup, without it nothing opens")]
+    Keyring {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A key slot asks for too little or too much work.
+    #[error("a key slot's Argon2id parameters are outside what is safe; the keyring may have been tampered with")]
+    UnsafeKdf,
+    /// A value does not open, or the store under it is broken.
+    #[error("the vault is damaged ({0}); stop the node and restore it from a backup")]
+    Damaged(&'static str),
+    /// Another process has the vault open.
+    #[error("the vault is in use by another process; stop it, or talk to it with the same --home")]
+    InUse,
+    /// Made by a newer program.
+    #[error("the vault has format {found}, this program reads up to {known}; use a newer program")]
+    Newer {
+        /// The format found.
+        found: u16,
+        /// The newest known here.
+        known: u16,
+    },
+    /// Nothing more can be written.
+    #[error("the disk is full; nothing of this was stored. Make room and start again")]
+    DiskFull,
+    /// A write failed before; the state on disk is known only after opening again.
+    #[error("an earlier write failed; restart the node before writing again")]
+    Halted,
+    /// A value larger than the store takes.
+    #[error("{bytes} bytes are more than one value may have ({most})")]
+    TooLarge {
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The random source failed.
+    #[error("the system's random source failed")]
+    Random,
+}
+
+impl StoreError {
+    /// Names what was being done; a full disk or a file-size limit is told apart.
+    pub(super) fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |source| match source.kind() {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => Self::DiskFull,
+            _ => Self::Io { what, source },
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The vault: everything a node keeps, sealed (docs/storage.md).
+//!
+//! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three. The
+//! tables on top say what is kept: `records` with their facets, the `ledger`, signed `documents`, the
+//! indicator `library` and `settings`. Nothing here knows the network.
+
+mod crypter;
+mod documents;
+mod engine;
+mod error;
+mod keyring;
+mod ledger;
+mod records;
+mod settings;
+mod vault;
+
+pub use documents::{Documents, StoredDocument};
+pub use error::StoreError;
+pub use keyring::{KdfParams, Passphrase};
+pub use ledger::Ledger;
+pub use records::{FacetRow, NewRecord, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
+pub use settings::Settings;
+pub use vault::{Kind, Purpose, Vault};

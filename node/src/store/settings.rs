@@ -1,0 +1,75 @@
+//! Named values: the node's key, its charter, what its operator set (docs/storage.md).
+
+use std::sync::Arc;
+
+use hedgerow_protocol::document::{Charter, Document, Envelope, NodeSecret, Signed};
+use zeroize::Zeroizing;
+
+use super::{
+    error::StoreError,
+    vault::{Kind, Vault},
+};
+
+const IDENTITY: &[u8] = b"identity";
+const MEMBER: &[u8] = b"member";
+const CHARTER: &[u8] = b"charter";
+
+/// The settings table.
+pub struct Settings {
+    vault: Arc<Vault>,
+}
+
+impl Settings {
+    /// Over `vault`.
+    pub const fn new(vault: Arc<Vault>) -> Self {
+        Self { vault }
+    }
+
+    /// The node's signing key, if one was made.
+    pub fn identity(&self) -> Result<Option<NodeSecret>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Setting, IDENTITY)? else { return Ok(None) };
+        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
+            bytes.as_slice().try_into().map_err(|_| StoreError::Damaged("the node's key has a wrong length"))?,
+        );
+        Ok(Some(NodeSecret::from_seed(&seed)))
+    }
+
+    /// Keeps the node's signing key and how the node presents itself, together.
+    pub fn put_identity(
+        &self,
+        secret: &NodeSecret,
+        member: &Signed<hedgerow_protocol::document::Member>,
+    ) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        txn.put(Kind::Setting, IDENTITY, secret.seed().as_ref())?;
+        txn.put(Kind::Setting, MEMBER, &json(member.envelope())?)?;
+        txn.commit()
+    }
+
+    /// How the node presents itself.
+    pub fn member(&self) -> Result<Option<Signed<hedgerow_protocol::document::Member>>, StoreError> {
+        self.document(MEMBER)
+    }
+
+    /// The charter that the node joined, if any.
+    pub fn charter(&self) -> Result<Option<Signed<Charter>>, StoreError> {
+        self.document(CHARTER)
+    }
+
+    /// Joins a charter.
+    pub fn put_charter(&self, charter: &Signed<Charter>) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        txn.put(Kind::Setting, CHARTER, &json(charter.envelope())?)?;
+        txn.commit()
+    }
+
+    fn document<D: Document>(&self, name: &[u8]) -> Result<Option<Signed<D>>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Setting, name)? else { return Ok(None) };
+        let opened = Envelope::from_json(&bytes).and_then(Envelope::open);
+        opened.map(Some).map_err(|_| StoreError::Damaged("a signed setting does not verify"))
+    }
+}
+
+fn json(envelope: &Envelope) -> Result<Vec<u8>, StoreError> {
+    envelope.to_json().map_err(|_| StoreError::Damaged("a document has no JSON form"))
+}

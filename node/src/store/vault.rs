@@ -1,0 +1,281 @@
+//! The vault: sealed values by kind and place, written in durable atomic commits (docs/storage.md).
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use zeroize::Zeroizing;
+
+use super::{
+    crypter::{self, Crypter, SecretKey},
+    engine::{Engine, VALUE_BYTES, Writes},
+    error::StoreError,
+    keyring::{self, KdfParams, Passphrase},
+};
+
+/// Version of what is written on disk.
+const FORMAT: u16 = 1;
+
+/// What a value is. The number is on disk: append, never reuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The format marker.
+    Format = 1,
+    /// Settings and keys by name.
+    Setting = 2,
+    /// Incident records, by number.
+    Record = 3,
+    /// What an imported record came from -> its number.
+    Source = 4,
+    /// Facets, 256 to a segment, by number.
+    Segment = 5,
+    /// Ledger charges, by number.
+    Charge = 6,
+    /// Plan -> the answer given to it.
+    Answer = 7,
+    /// Signed documents that spread, by number.
+    Document = 8,
+    /// Their bytes, by number.
+    Part = 9,
+    /// STIX id -> indicator library entry.
+    Object = 11,
+    /// Indicator pattern -> STIX id.
+    Pattern = 12,
+}
+
+impl Kind {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Format => "its format marker does not open",
+            Self::Setting => "a setting does not open",
+            Self::Record => "a record does not open",
+            Self::Source => "an import mark does not open",
+            Self::Segment => "a segment of facets does not open",
+            Self::Charge => "a ledger entry does not open",
+            Self::Answer => "a stored answer does not open",
+            Self::Document | Self::Part => "a signed document does not open",
+            Self::Object | Self::Pattern => "an indicator does not open",
+        }
+    }
+}
+
+/// What a key that leaves the vault is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// Choosing which of a person's cells count.
+    Sample,
+    /// Hashing persons for facets.
+    Person,
+}
+
+/// An open vault. `Sync`: readers run side by side, writers one after the other.
+pub struct Vault {
+    home: PathBuf,
+    engine: Engine,
+    crypter: Crypter,
+    lookup: SecretKey,
+    master: SecretKey,
+    next: Mutex<HashMap<Kind, u64>>,
+}
+
+impl Vault {
+    /// Makes a vault in the folder `home`, which is made if need be. The keyring comes last: until it is there
+    /// there is no vault, and what a stopped attempt left is cleared away.
+    pub fn create(home: &Path, passphrase: &Passphrase, kdf: KdfParams) -> Result<Self, StoreError> {
+        if home.join("keyring.json").exists() {
+            return Err(StoreError::Exists(home.display().to_string()));
+        }
+        keyring::check_length(passphrase)?;
+        let io = StoreError::io("making the vault's folder");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(&io)?;
+        let store = home.join("vault");
+        if store.exists() {
+            fs::remove_dir_all(&store).map_err(&io)?;
+        }
+        fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
+        let master = SecretKey::random()?;
+        let vault = Self::over(home, Engine::open(&store)?, master);
+        let mut txn = vault.begin();
+        txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
+        txn.commit()?;
+        keyring::create(&home.join("keyring.json"), &vault.master, passphrase, kdf)?;
+        Ok(vault)
+    }
+
+    /// Opens the vault in the folder `home`.
+    pub fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, StoreError> {
+        let path = home.join("keyring.json");
+        if !path.exists() {
+            return Err(StoreError::NoVault(home.display().to_string()));
+        }
+        let master = keyring::open(&path, passphrase)?;
+        if !home.join("vault").join("db").exists() {
+            return Err(StoreError::Damaged("its store is missing"));
+        }
+        let vault = Self::over(home, Engine::open(&home.join("vault"))?, master);
+        let found = vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
+        match found {
+            Some(FORMAT) => Ok(vault),
+            Some(found) => Err(StoreError::Newer { found, known: FORMAT }),
+            // A store that lost everything opens as an empty one; its marker gives it away.
+            None => Err(StoreError::Damaged("its format marker is missing")),
+        }
+    }
+
+    fn over(home: &Path, engine: Engine, master: SecretKey) -> Self {
+        Self {
+            home: home.to_owned(),
+            engine,
+            crypter: Crypter::new(&master.derive("value")),
+            lookup: master.derive("lookup"),
+            master,
+            next: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The folder that holds it.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A key for use outside the store.
+    pub fn key(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+        let label = match purpose {
+            Purpose::Sample => "sample",
+            Purpose::Person => "person",
+        };
+        Zeroizing::new(*self.master.derive(label).bytes())
+    }
+
+    /// The value of `kind` under the logical id `id`.
+    pub fn get(&self, kind: Kind, id: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.read(kind, &self.hashed(kind, id))
+    }
+
+    /// The value of `kind` at number `n`.
+    pub fn get_at(&self, kind: Kind, n: u64) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.read(kind, &numbered(kind, n))
+    }
+
+    /// Every value of a numbered `kind` from number `from` on, in order.
+    pub fn scan_from(
+        &self,
+        kind: Kind,
+        from: u64,
+    ) -> impl Iterator<Item = Result<(u64, Zeroizing<Vec<u8>>), StoreError>> + '_ {
+        self.engine.scan(&[kind as u8], &numbered(kind, from)).map(move |pair| {
+            let (key, value) = pair?;
+            let n = key.last_chunk().map(|b| u64::from_be_bytes(*b));
+            let n = n.ok_or(StoreError::Damaged(kind.what()))?;
+            Ok((n, self.crypter.open(&key, &value, kind.what())?))
+        })
+    }
+
+    /// Every value of a `kind` kept by logical id, in no order that means anything.
+    pub fn scan(&self, kind: Kind) -> impl Iterator<Item = Result<Zeroizing<Vec<u8>>, StoreError>> + '_ {
+        self.engine.scan(&[kind as u8], &[kind as u8]).map(move |pair| {
+            let (key, value) = pair?;
+            self.crypter.open(&key, &value, kind.what())
+        })
+    }
+
+    /// Begins a commit. Other writers wait until it is committed or dropped.
+    pub fn begin(&self) -> Txn<'_> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        Txn { vault: self, next, advanced: HashMap::new(), writes: Writes::default() }
+    }
+
+    fn read(&self, kind: Kind, place: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let value = self.engine.get(place)?;
+        value.map(|v| self.crypter.open(place, &v, kind.what())).transpose()
+    }
+
+    /// The place of a logical id: its keyed hash, so that the id is not on disk.
+    fn hashed(&self, kind: Kind, id: &[u8]) -> Vec<u8> {
+        let mac = self.lookup.mac(&[&[kind as u8], id]);
+        std::iter::once(kind as u8).chain(mac.into_iter().take(16)).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({})", self.home.display())
+    }
+}
+
+fn numbered(kind: Kind, n: u64) -> Vec<u8> {
+    std::iter::once(kind as u8).chain(n.to_be_bytes()).collect()
+}
+
+/// Writes that are sealed one by one and reach the disk together, or not at all.
+#[must_use = "nothing is written until commit"]
+pub struct Txn<'v> {
+    vault: &'v Vault,
+    next: MutexGuard<'v, HashMap<Kind, u64>>,
+    /// Numbers given out in this commit; kept only if it succeeds.
+    advanced: HashMap<Kind, u64>,
+    writes: Writes,
+}
+
+impl Txn<'_> {
+    /// Puts `value` under the logical id `id`, as the next version of what is there.
+    pub fn put(&mut self, kind: Kind, id: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.write(&self.vault.hashed(kind, id), value)
+    }
+
+    /// Puts `value` at number `n`.
+    pub fn put_at(&mut self, kind: Kind, n: u64, value: &[u8]) -> Result<(), StoreError> {
+        self.write(&numbered(kind, n), value)
+    }
+
+    /// Puts `value` at the next number of `kind`, and says which.
+    pub fn append(&mut self, kind: Kind, value: &[u8]) -> Result<u64, StoreError> {
+        let n = match self.advanced.get(&kind).or_else(|| self.next.get(&kind)) {
+            Some(n) => *n,
+            None => match self.vault.engine.last_key(&[kind as u8])? {
+                Some(key) => key.last_chunk().map_or(0, |b| u64::from_be_bytes(*b).saturating_add(1)),
+                None => 0,
+            },
+        };
+        self.put_at(kind, n, value)?;
+        self.advanced.insert(kind, n.saturating_add(1));
+        Ok(n)
+    }
+
+    /// Deletes what is under the logical id `id`.
+    pub fn delete(&mut self, kind: Kind, id: &[u8]) {
+        self.writes.delete(&self.vault.hashed(kind, id));
+    }
+
+    /// Deletes what is at number `n`.
+    pub fn delete_at(&mut self, kind: Kind, n: u64) {
+        self.writes.delete(&numbered(kind, n));
+    }
+
+    /// Writes everything; returns once it would survive a power cut.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        self.vault.engine.commit(std::mem::take(&mut self.writes))?;
+        self.next.extend(self.advanced.drain());
+        Ok(())
+    }
+
+    fn write(&mut self, place: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if value.len() > VALUE_BYTES {
+            return Err(StoreError::TooLarge { bytes: value.len(), most: VALUE_BYTES });
+        }
+        let before = self.vault.engine.get(place)?.and_then(|v| crypter::version(&v)).unwrap_or(0);
+        let sealed = self.vault.crypter.seal(place, before.saturating_add(1), value)?;
+        self.writes.put(place, sealed);
+        Ok(())
+    }
+}
