@@ -104,8 +104,7 @@ impl Crypter {
         let (Some(version), Some((head, sealed))) = (version(value), value.split_at_checked(HEADER)) else {
             return Err(damaged);
         };
-        let nonce: [u8; NONCE] =
-            head.last_chunk().copied().ok_or(StoreError::Damaged(what))?;
+        let nonce: [u8; NONCE] = head.last_chunk().copied().ok_or(StoreError::Damaged(what))?;
         let aad = associated(place, version);
         match self.0.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &aad }) {
             Ok(plain) => Ok(Zeroizing::new(plain)),

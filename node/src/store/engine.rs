@@ -47,14 +47,15 @@ impl Writes {
 impl Engine {
     /// Opens the store in `dir`, making it if need be, and makes its files and folder durable once.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let db = guard(|| {
-            sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()
-        })?
-        .map_err(|e| match e {
-            // sled gives lock errors as Io with this text and no kind of its own.
-            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => StoreError::InUse,
-            other => failure(other),
-        })?;
+        let db =
+            guard(|| sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open())?
+                .map_err(|e| match e {
+                    // sled gives lock errors as Io with this text and no kind of its own.
+                    sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
+                        StoreError::InUse
+                    }
+                    other => failure(other),
+                })?;
         let file = File::options()
             .read(true)
             .write(true)

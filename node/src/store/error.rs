@@ -24,7 +24,9 @@ pub enum StoreError {
         fault: &'static str,
     },
     /// A key slot asks for too little or too much work.
-    #[error("a key slot's Argon2id parameters are outside what is safe; the keyring may have been tampered with")]
+    #[error(
+        "a key slot's Argon2id parameters are outside what is safe; the keyring may have been tampered with"
+    )]
     UnsafeKdf,
     /// A value does not open, or the store under it is broken.
     #[error("the vault is damaged ({0}); stop the node and restore it from a backup")]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hedgerow_protocol::{
     document::Envelope,
     id::Id,
-    privacy::{Accountant, AuthoriseError, Caps, Charge, OverBudget, Permit, MicroEpsilon},
+    privacy::{Accountant, AuthoriseError, Caps, Charge, MicroEpsilon, OverBudget, Permit},
     statistic::Plan,
 };
 
@@ -48,7 +48,9 @@ impl Ledger {
     /// The answer given to `plan` before, in its signed envelope.
     pub fn answer(&self, plan: &Id<Plan>) -> Result<Option<Envelope>, StoreError> {
         let Some(bytes) = self.vault.get(Kind::Answer, plan.digest().as_bytes())? else { return Ok(None) };
-        Envelope::from_json(&bytes).map(Some).map_err(|_| StoreError::Damaged("a stored answer does not open"))
+        Envelope::from_json(&bytes)
+            .map(Some)
+            .map_err(|_| StoreError::Damaged("a stored answer does not open"))
     }
 
     /// Keeps the answer to `plan`, durably, before it leaves.

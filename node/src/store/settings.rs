@@ -29,7 +29,10 @@ impl Settings {
     pub fn identity(&self) -> Result<Option<NodeSecret>, StoreError> {
         let Some(bytes) = self.vault.get(Kind::Setting, IDENTITY)? else { return Ok(None) };
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
-            bytes.as_slice().try_into().map_err(|_| StoreError::Damaged("the node's key has a wrong length"))?,
+            bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| StoreError::Damaged("the node's key has a wrong length"))?,
         );
         Ok(Some(NodeSecret::from_seed(&seed)))
     }

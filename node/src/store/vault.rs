@@ -118,7 +118,8 @@ impl Vault {
             return Err(StoreError::Damaged("its store is missing"));
         }
         let vault = Self::over(home, Engine::open(&home.join("vault"))?, master);
-        let found = vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
+        let found =
+            vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
         match found {
             Some(FORMAT) => Ok(vault),
             Some(found) => Err(StoreError::Newer { found, known: FORMAT }),

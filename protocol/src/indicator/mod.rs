@@ -1,5 +1,18 @@
-//! Threat indicators (docs/protocol.md §6).
+//! Threat indicators: draft -> lint -> signed batch -> verified -> library (docs/protocol.md §6,
+//! docs/indicators.md).
 
+pub mod batch;
+pub mod library;
+pub mod lint;
+pub mod observable;
+pub mod pattern;
+pub mod stix;
 pub mod tlp;
 
+pub use batch::{Batch, split};
+pub use library::{Decision, Held, Rejected, decide};
+pub use lint::{Finding, Lint, Linted, lint};
+pub use observable::{Observable, ObservableError, ObservableKind};
+pub use pattern::Pattern;
+pub use stix::{Instant, StixError, StixObject};
 pub use tlp::Tlp;

@@ -1,0 +1,346 @@
+//! Observables: what an indicator looks for, in one normal spelling each (docs/indicators.md).
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+/// The kinds of observable that are understood; anything else travels as an opaque pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObservableKind {
+    /// Domain name.
+    Domain,
+    /// URL.
+    Url,
+    /// IPv4 address.
+    Ipv4,
+    /// IPv6 address.
+    Ipv6,
+    /// E-mail address, of a sender.
+    Email,
+    /// MD5 of a file.
+    Md5,
+    /// SHA-1 of a file.
+    Sha1,
+    /// SHA-256 of a file.
+    Sha256,
+    /// SHA-512 of a file.
+    Sha512,
+    /// Name of a file.
+    FileName,
+    /// Path of a file.
+    FilePath,
+    /// Name of a process.
+    Process,
+    /// Identifier of an app.
+    AppId,
+    /// SHA-1 of an app's certificate.
+    AppCertSha1,
+    /// SHA-256 of an app's certificate.
+    AppCertSha256,
+    /// Identifier of a configuration profile.
+    ConfigurationProfile,
+    /// Name of an Android property.
+    AndroidProperty,
+}
+
+use ObservableKind as K;
+
+/// Kind, name in tables, STIX object path.
+const TABLE: [(K, &str, &str); 17] = [
+    (K::Domain, "domain", "domain-name:value"),
+    (K::Url, "url", "url:value"),
+    (K::Ipv4, "ipv4", "ipv4-addr:value"),
+    (K::Ipv6, "ipv6", "ipv6-addr:value"),
+    (K::Email, "email", "email-addr:value"),
+    (K::Md5, "md5", "file:hashes.MD5"),
+    (K::Sha1, "sha1", "file:hashes.'SHA-1'"),
+    (K::Sha256, "sha256", "file:hashes.'SHA-256'"),
+    (K::Sha512, "sha512", "file:hashes.'SHA-512'"),
+    (K::FileName, "file-name", "file:name"),
+    (K::FilePath, "file-path", "file:path"),
+    (K::Process, "process", "process:name"),
+    (K::AppId, "app-id", "app:id"),
+    (K::AppCertSha1, "app-cert-sha1", "app:cert.sha1"),
+    (K::AppCertSha256, "app-cert-sha256", "app:cert.sha256"),
+    (K::ConfigurationProfile, "configuration-profile", "configuration-profile:id"),
+    (K::AndroidProperty, "android-property", "android-property:name"),
+];
+
+impl ObservableKind {
+    /// Its name in tables and files.
+    pub fn name(self) -> &'static str {
+        TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.1)
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    /// Its object path in a STIX pattern.
+    pub fn path(self) -> &'static str {
+        TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.2)
+    }
+
+    /// The kind that a STIX object path names, quoted or not, in any case of the hash's name.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let plain = |p: &str| p.replace(['\'', '-'], "").to_ascii_lowercase();
+        let wanted = plain(path);
+        TABLE.iter().find(|row| plain(row.2) == wanted).map(|row| row.0)
+    }
+}
+
+/// Why a value is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ObservableError {
+    /// Nothing there.
+    #[error("the value is empty")]
+    Empty,
+    /// Longer than any of its kind.
+    #[error("the value is too long")]
+    TooLong,
+    /// Control characters.
+    #[error("the value has control characters")]
+    Control,
+    /// Not a domain name.
+    #[error("this is not a domain name")]
+    Domain,
+    /// A name without a dot.
+    #[error("a domain name has a top-level domain")]
+    NoTopLevel,
+    /// Not a URL.
+    #[error("this is not a URL with a host")]
+    Url,
+    /// Not an address of the Internet protocol.
+    #[error("this is not an IP address")]
+    Ip,
+    /// Not an e-mail address.
+    #[error("this is not an e-mail address")]
+    Email,
+    /// Not a hash of that length.
+    #[error("this is not a hash of that kind in hexadecimal")]
+    Hash,
+    /// Nothing that is known.
+    #[error("this is no domain, URL, address, hash or other kind that is known; name its kind")]
+    Unknown,
+}
+
+/// One thing to look for, in its normal spelling.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Observable {
+    kind: ObservableKind,
+    value: String,
+}
+
+impl Observable {
+    /// Reads `text` as an observable of `kind`: defanging undone, spelling made normal.
+    pub fn new(kind: ObservableKind, text: &str) -> Result<Self, ObservableError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(ObservableError::Empty);
+        }
+        if text.len() > 4096 {
+            return Err(ObservableError::TooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(ObservableError::Control);
+        }
+        let value = match kind {
+            K::Domain => domain(&refanged(text))?,
+            K::Url => web_address(&refanged(text))?,
+            K::Ipv4 => refanged(text).parse::<Ipv4Addr>().map_err(|_| ObservableError::Ip)?.to_string(),
+            K::Ipv6 => refanged(text).parse::<Ipv6Addr>().map_err(|_| ObservableError::Ip)?.to_string(),
+            K::Email => email(&refanged(text))?,
+            K::Md5 => hash(text, 32)?,
+            K::Sha1 | K::AppCertSha1 => hash(text, 40)?,
+            K::Sha256 | K::AppCertSha256 => hash(text, 64)?,
+            K::Sha512 => hash(text, 128)?,
+            K::FileName
+            | K::FilePath
+            | K::Process
+            | K::AppId
+            | K::ConfigurationProfile
+            | K::AndroidProperty => text.to_owned(),
+        };
+        Ok(Self { kind, value })
+    }
+
+    /// Guesses the kind of a bare value: address, URL, e-mail address, hash, domain, in this order.
+    pub fn guess(text: &str) -> Result<Self, ObservableError> {
+        let plain = refanged(text.trim());
+        let hexadecimal = plain.bytes().all(|b| b.is_ascii_hexdigit());
+        let kind = match plain.len() {
+            0 => return Err(ObservableError::Empty),
+            32 if hexadecimal => K::Md5,
+            40 if hexadecimal => K::Sha1,
+            64 if hexadecimal => K::Sha256,
+            128 if hexadecimal => K::Sha512,
+            _ if plain.parse::<Ipv4Addr>().is_ok() => K::Ipv4,
+            _ if plain.parse::<Ipv6Addr>().is_ok() => K::Ipv6,
+            _ if plain.contains("://") => K::Url,
+            _ if plain.contains('@') => K::Email,
+            _ if plain.contains('.') && !plain.contains(['/', '\\', ' ']) => K::Domain,
+            _ => return Err(ObservableError::Unknown),
+        };
+        Self::new(kind, &plain)
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> ObservableKind {
+        self.kind
+    }
+
+    /// Its value in the normal spelling.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The host that it names: of a domain or URL, or the part after the @.
+    pub fn host(&self) -> Option<String> {
+        match self.kind {
+            K::Domain => Some(self.value.clone()),
+            K::Url => url::Url::parse(&self.value).ok()?.host_str().map(str::to_owned),
+            K::Email => self.value.split_once('@').map(|(_, host)| host.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// A STIX pattern that matches it (STIX 2.1 §9).
+    pub fn to_pattern(&self) -> String {
+        let escaped = self.value.replace('\\', "\\\\").replace('\'', "\\'");
+        format!("[{} = '{escaped}']", self.kind.path())
+    }
+}
+
+impl fmt::Display for Observable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.value)
+    }
+}
+
+/// Undoes the ways in which analysts make values unclickable: `hxxp`, `[.]`, `(.)`, `[:]`, `[at]`.
+fn refanged(text: &str) -> String {
+    let mut plain = text
+        .replace("[.]", ".")
+        .replace("(.)", ".")
+        .replace("{.}", ".")
+        .replace("[dot]", ".")
+        .replace("[:]", ":")
+        .replace("[://]", "://")
+        .replace("[/]", "/")
+        .replace("[at]", "@")
+        .replace("[@]", "@");
+    for (fanged, scheme) in [("hxxps", "https"), ("hxxp", "http")] {
+        if plain.get(..fanged.len()).is_some_and(|head| head.eq_ignore_ascii_case(fanged)) {
+            plain = format!("{scheme}{}", plain.get(fanged.len()..).unwrap_or_default());
+            break;
+        }
+    }
+    plain
+}
+
+/// A domain name in A-label form (RFC 5890), lower case, without the final dot.
+fn domain(text: &str) -> Result<String, ObservableError> {
+    let name = text.trim_end_matches('.');
+    // Underscores are no host names but stand in DNS, and attackers use them.
+    let ascii = idna::domain_to_ascii(name).map_err(|_| ObservableError::Domain)?;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if ascii.len() > 253 || !ascii.split('.').all(label) {
+        return Err(ObservableError::Domain);
+    }
+    let top = ascii.rsplit('.').next().unwrap_or_default();
+    if !ascii.contains('.') || top.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ObservableError::NoTopLevel);
+    }
+    Ok(ascii)
+}
+
+/// A URL as the WHATWG standard writes it; fragments do not reach a server and are cut off.
+fn web_address(text: &str) -> Result<String, ObservableError> {
+    let mut url = url::Url::parse(text).map_err(|_| ObservableError::Url)?;
+    if !url.has_host() || url.cannot_be_a_base() {
+        return Err(ObservableError::Url);
+    }
+    url.set_fragment(None);
+    Ok(url.into())
+}
+
+fn email(text: &str) -> Result<String, ObservableError> {
+    let (local, host) = text.rsplit_once('@').ok_or(ObservableError::Email)?;
+    if local.is_empty() || local.len() > 64 || local.contains([' ', '@', '<', '>']) {
+        return Err(ObservableError::Email);
+    }
+    let host = domain(host).map_err(|_| ObservableError::Email)?;
+    Ok(format!("{}@{host}", local.to_lowercase()))
+}
+
+fn hash(text: &str, digits: usize) -> Result<String, ObservableError> {
+    let plain: String = text.chars().filter(|c| *c != ':').collect();
+    if plain.len() == digits && plain.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(plain.to_ascii_lowercase())
+    } else {
+        Err(ObservableError::Hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn guessed(text: &str) -> String {
+        Observable::guess(text).map_or_else(|e| format!("{e:?}"), |o| o.to_string())
+    }
+
+    #[test]
+    fn values_are_made_normal_and_defanging_is_undone() {
+        for (text, expected) in [
+            ("Evil.Example.ORG.", "domain evil.example.org"),
+            ("evil[.]example(.)org", "domain evil.example.org"),
+            ("hxxps://Evil.example.org/a#b", "url https://evil.example.org/a"),
+            ("hxxp[:]//evil[.]example[.]org", "url http://evil.example.org/"),
+            ("bücher.example", "domain xn--bcher-kva.example"),
+            ("192[.]0[.]2[.]7", "ipv4 192.0.2.7"),
+            ("2001:DB8::0001", "ipv6 2001:db8::1"),
+            ("Someone@Example.ORG", "email someone@example.org"),
+            ("D41D8CD98F00B204E9800998ECF8427E", "md5 d41d8cd98f00b204e9800998ecf8427e"),
+        ] {
+            assert_eq!(guessed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_nothing_of_the_kind_says_so() {
+        for (text, expected) in [
+            ("", "Empty"),
+            ("localhost", "Unknown"),
+            ("two words.example", "Unknown"),
+            ("https://", "Url"),
+            ("1.2.3.400", "NoTopLevel"),
+            ("-a.example", "Domain"),
+            ("a..example", "Domain"),
+        ] {
+            assert_eq!(guessed(text), expected, "{text}");
+        }
+        assert_eq!(Observable::new(K::Domain, "example"), Err(ObservableError::NoTopLevel));
+        assert_eq!(Observable::new(K::Sha1, "abc"), Err(ObservableError::Hash));
+        assert_eq!(Observable::new(K::Process, "a\u{7}b"), Err(ObservableError::Control));
+    }
+
+    proptest! {
+        #[test]
+        fn the_normal_spelling_is_normal(text in "[a-zA-Z0-9äñ._-]{1,20}\\.(org|Example)") {
+            if let Ok(once) = Observable::new(K::Domain, &text) {
+                let twice = Observable::new(K::Domain, once.value());
+                prop_assert_eq!(twice, Ok(once));
+            }
+        }
+    }
+}

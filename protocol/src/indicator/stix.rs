@@ -1,0 +1,377 @@
+//! STIX 2.1 objects as we carry them: validated where it matters, untouched elsewhere (STIX 2.1 §3).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
+use crate::{id::Digest, time::Timestamp};
+
+/// Our namespace for the ids of indicators that came without one: UUIDv5 over the pattern's key. The same
+/// domain in two lists is then one indicator. Not the namespace of STIX observables, which is theirs alone.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6b2f_0f6c_5d0e_5c52_9d6c_4a57_8f6b_21e4);
+
+/// Types that travel. Sightings do not: who saw what is private.
+const TYPES: [&str; 12] = [
+    "indicator",
+    "malware",
+    "campaign",
+    "infrastructure",
+    "threat-actor",
+    "intrusion-set",
+    "tool",
+    "identity",
+    "relationship",
+    "report",
+    "note",
+    "attack-pattern",
+];
+
+/// Largest object, in bytes of its JSON.
+const OBJECT_BYTES: usize = 32 * 1024;
+
+/// A STIX timestamp, compared as the instant it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(jiff::Timestamp);
+
+impl Instant {
+    /// The instant of a whole second.
+    pub fn of(time: Timestamp) -> Self {
+        Self(jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// The whole second that it falls in, if the protocol can name it.
+    pub fn timestamp(self) -> Option<Timestamp> {
+        Timestamp::from_unix_seconds(self.0.as_second()).ok()
+    }
+
+    /// One millisecond later: the next version of an object.
+    fn next(self) -> Self {
+        Self(self.0.checked_add(jiff::SignedDuration::from_millis(1)).unwrap_or(self.0))
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl FromStr for Instant {
+    type Err = StixError;
+
+    fn from_str(s: &str) -> Result<Self, StixError> {
+        if s.len() > 40 || !s.ends_with('Z') {
+            return Err(StixError::Time);
+        }
+        s.parse().map(Self).map_err(|_| StixError::Time)
+    }
+}
+
+/// Why an object is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StixError {
+    /// Not a JSON object.
+    #[error("this is not a STIX object")]
+    NotObject,
+    /// A type that does not travel.
+    #[error("objects of this type are not shared: {0}")]
+    Type(String),
+    /// An id that is not `<type>--<uuid>`.
+    #[error("the id is not <type>--<uuid> of its own type")]
+    Id,
+    /// A property that must be there.
+    #[error("{0} is missing or not text")]
+    Missing(&'static str),
+    /// A timestamp that is not RFC 3339 in UTC.
+    #[error("a time is not RFC 3339 in UTC")]
+    Time,
+    /// `modified` before `created`.
+    #[error("modified is before created")]
+    Backwards,
+    /// A pattern that is not of type `stix`.
+    #[error("the pattern is of type {0}, only stix patterns are read")]
+    PatternType(String),
+    /// A pattern that does not read.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A number with a fraction: two programs may sign it differently.
+    #[error("a number is not an integer")]
+    Float,
+    /// Too large.
+    #[error("the object is larger than {OBJECT_BYTES} bytes")]
+    TooLarge,
+}
+
+/// A STIX object, checked. Its unknown properties are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StixObject {
+    map: Map<String, Value>,
+    created: Instant,
+    modified: Instant,
+    pattern: Option<Pattern>,
+}
+
+impl StixObject {
+    /// Checks a JSON value. Objects of STIX 2.0 are lifted to 2.1.
+    pub fn parse(value: Value) -> Result<Self, StixError> {
+        let Value::Object(mut map) = value else { return Err(StixError::NotObject) };
+        if has_float(&map) {
+            return Err(StixError::Float);
+        }
+        let kind = text(&map, "type")?.to_owned();
+        if !TYPES.contains(&kind.as_str()) {
+            return Err(StixError::Type(kind.chars().take(40).collect()));
+        }
+        let uuid = text(&map, "id")?.strip_prefix(&kind).and_then(|rest| rest.strip_prefix("--"));
+        // One spelling: an id in capitals would be another id to a careless reader.
+        if uuid.and_then(|u| Uuid::parse_str(u).ok().filter(|p| p.to_string() == u)).is_none() {
+            return Err(StixError::Id);
+        }
+        let created: Instant = text(&map, "created")?.parse()?;
+        let modified: Instant = text(&map, "modified")?.parse()?;
+        if modified < created {
+            return Err(StixError::Backwards);
+        }
+        map.insert("spec_version".into(), json!("2.1"));
+        let pattern = if kind == "indicator" { Some(indicator(&mut map)?) } else { None };
+        let object = Self { map, created, modified, pattern };
+        if serde_json::to_vec(&object.map).map_or(usize::MAX, |v| v.len()) > OBJECT_BYTES {
+            return Err(StixError::TooLarge);
+        }
+        Ok(object)
+    }
+
+    /// An indicator for `observable`, with an id that depends on it alone.
+    pub fn indicator(
+        observable: &Observable,
+        name: Option<&str>,
+        description: Option<&str>,
+        at: Timestamp,
+    ) -> Self {
+        let pattern = Pattern::One(observable.clone());
+        let id = format!("indicator--{}", Uuid::new_v5(&NAMESPACE, pattern.key().as_bytes()));
+        let at = Instant::of(at);
+        let mut map = Map::new();
+        for (key, value) in [
+            ("type", json!("indicator")),
+            ("spec_version", json!("2.1")),
+            ("id", json!(id)),
+            ("created", json!(at.to_string())),
+            ("modified", json!(at.to_string())),
+            ("indicator_types", json!(["malicious-activity"])),
+            ("pattern", json!(observable.to_pattern())),
+            ("pattern_type", json!("stix")),
+            ("valid_from", json!(at.to_string())),
+        ] {
+            map.insert(key.into(), value);
+        }
+        for (key, value) in [("name", name), ("description", description)] {
+            if let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) {
+                map.insert(key.into(), json!(value));
+            }
+        }
+        Self { map, created: at, modified: at, pattern: Some(pattern) }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> &str {
+        text(&self.map, "type").unwrap_or_default()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        text(&self.map, "id").unwrap_or_default()
+    }
+
+    /// When it was made.
+    pub const fn created(&self) -> Instant {
+        self.created
+    }
+
+    /// When this version of it was made.
+    pub const fn modified(&self) -> Instant {
+        self.modified
+    }
+
+    /// Whether it was taken back.
+    pub fn revoked(&self) -> bool {
+        self.map.get("revoked") == Some(&Value::Bool(true))
+    }
+
+    /// After this an indicator is not to be used any more.
+    pub fn valid_until(&self) -> Option<Instant> {
+        text(&self.map, "valid_until").ok()?.parse().ok()
+    }
+
+    /// What an indicator looks for.
+    pub const fn pattern(&self) -> Option<&Pattern> {
+        self.pattern.as_ref()
+    }
+
+    /// Name and description, for people.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        ["name", "description"].into_iter().filter_map(|key| self.map.get(key)?.as_str())
+    }
+
+    /// Its TLP label, the strictest if it has several.
+    pub fn tlp(&self) -> Option<Tlp> {
+        let refs = self.map.get("object_marking_refs")?.as_array()?;
+        refs.iter().filter_map(|r| Tlp::of_marking(r.as_str()?)).max()
+    }
+
+    /// This object under `tlp`, in place of any TLP label it had; other markings stay.
+    pub fn marked(mut self, tlp: Tlp) -> Self {
+        let mut refs: Vec<Value> = match self.map.remove("object_marking_refs") {
+            Some(Value::Array(refs)) => refs,
+            _ => vec![],
+        };
+        refs.retain(|r| r.as_str().is_some_and(|r| Tlp::of_marking(r).is_none()));
+        refs.push(json!(tlp.marking_id()));
+        self.map.insert("object_marking_refs".into(), Value::Array(refs));
+        self
+    }
+
+    /// The version of this object that takes it back, made at `at` or just after this one.
+    pub fn revoked_at(mut self, at: Timestamp) -> Self {
+        self.modified = Instant::of(at).max(self.modified.next());
+        self.map.insert("modified".into(), json!(self.modified.to_string()));
+        self.map.insert("revoked".into(), Value::Bool(true));
+        self
+    }
+
+    /// SHA-256 of its JSON with sorted keys: two versions with one time are the same only if these are.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(&self.map).unwrap_or_default())
+    }
+
+    /// Its JSON.
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.map.clone())
+    }
+}
+
+impl Serialize for StixObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.map.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StixObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(Value::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// What an indicator must have beyond the common properties.
+fn indicator(map: &mut Map<String, Value>) -> Result<Pattern, StixError> {
+    let kind = map.entry("pattern_type").or_insert_with(|| json!("stix"));
+    match kind.as_str() {
+        Some("stix") => {}
+        other => return Err(StixError::PatternType(other.unwrap_or("?").chars().take(20).collect())),
+    }
+    if map.get("indicator_types").is_none() {
+        // STIX 2.0 has its types in labels; 2.1 recommends at least one.
+        let types = map.remove("labels").filter(Value::is_array).unwrap_or_else(|| json!(["unknown"]));
+        map.insert("indicator_types".into(), types);
+    }
+    text(map, "valid_from")?.parse::<Instant>()?;
+    if map.contains_key("valid_until") {
+        text(map, "valid_until")?.parse::<Instant>()?;
+    }
+    Ok(Pattern::parse(text(map, "pattern")?)?)
+}
+
+fn text<'m>(map: &'m Map<String, Value>, key: &'static str) -> Result<&'m str, StixError> {
+    map.get(key).and_then(Value::as_str).ok_or(StixError::Missing(key))
+}
+
+fn has_float(map: &Map<String, Value>) -> bool {
+    fn value(v: &Value) -> bool {
+        match v {
+            Value::Number(n) => n.is_f64(),
+            Value::Array(list) => list.iter().any(value),
+            Value::Object(map) => has_float(map),
+            _ => false,
+        }
+    }
+    map.values().any(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::indicator::observable::ObservableKind;
+
+    fn sample() -> Value {
+        json!({
+            "type": "indicator",
+            "id": "indicator--0b0e5d2c-1c9c-4f7d-8f3e-0a7a3c8a4f10",
+            "created": "2025-01-02T03:04:05.678Z",
+            "modified": "2025-01-02T03:04:05.678901Z",
+            "pattern": "[domain-name:value='evil.example.org']",
+            "pattern_type": "stix",
+            "valid_from": "2025-01-02T03:04:05Z",
+            "x_custom": {"kept": [1, "two"]}
+        })
+    }
+
+    #[test]
+    fn an_object_is_read_and_its_unknown_properties_are_kept() {
+        let object = StixObject::parse(sample()).unwrap();
+        assert_eq!(object.to_value()["x_custom"], sample()["x_custom"]);
+        assert_eq!(object.pattern().unwrap().key(), "domain evil.example.org");
+        let again: StixObject = serde_json::from_slice(&serde_json::to_vec(&object).unwrap()).unwrap();
+        assert_eq!(again.digest(), object.digest());
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let with = |key: &str, value: Value| {
+            let mut v = sample();
+            v[key] = value;
+            StixObject::parse(v).unwrap_err()
+        };
+        assert_eq!(with("type", json!("sighting")), StixError::Type("sighting".into()));
+        assert_eq!(with("id", json!("malware--0b0e5d2c-1c9c-4f7d-8f3e-0a7a3c8a4f10")), StixError::Id);
+        assert_eq!(with("id", json!("indicator--0B0E5D2C-1C9C-4F7D-8F3E-0A7A3C8A4F10")), StixError::Id);
+        assert_eq!(with("modified", json!("2024-01-01T00:00:00Z")), StixError::Backwards);
+        assert_eq!(with("created", json!("yesterday")), StixError::Time);
+        assert_eq!(with("x_custom", json!(1.5)), StixError::Float);
+        assert_eq!(with("pattern_type", json!("yara")), StixError::PatternType("yara".into()));
+        assert_eq!(with("x_custom", json!("x".repeat(40_000))), StixError::TooLarge);
+        assert_eq!(StixObject::parse(json!([])), Err(StixError::NotObject));
+    }
+
+    #[test]
+    fn the_same_observable_makes_the_same_id_and_a_revocation_is_a_later_version() {
+        let at = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
+        let domain = Observable::new(ObservableKind::Domain, "Evil.example.org").unwrap();
+        let a = StixObject::indicator(&domain, Some("x"), None, at);
+        let b = StixObject::indicator(&domain, None, Some("y"), at.plus_seconds(9));
+        assert_eq!(a.id(), b.id());
+        assert_eq!(StixObject::parse(a.to_value()), Ok(a.clone()));
+        let gone = a.clone().revoked_at(at);
+        assert!(gone.revoked() && gone.modified() > a.modified());
+        assert_eq!(StixObject::parse(gone.to_value()), Ok(gone));
+    }
+
+    #[test]
+    fn an_object_of_stix_2_0_is_lifted() {
+        let mut old = sample();
+        old["labels"] = json!(["malicious-activity"]);
+        old.as_object_mut().unwrap().remove("pattern_type");
+        let object = StixObject::parse(old).unwrap().to_value();
+        assert_eq!(object["indicator_types"], json!(["malicious-activity"]));
+        assert_eq!((&object["spec_version"], &object["pattern_type"]), (&json!("2.1"), &json!("stix")));
+    }
+
+    #[test]
+    fn a_label_replaces_the_one_before() {
+        let object = StixObject::parse(sample()).unwrap().marked(Tlp::Amber).marked(Tlp::Green);
+        assert_eq!(object.tlp(), Some(Tlp::Green));
+        assert_eq!(object.to_value()["object_marking_refs"].as_array().unwrap().len(), 1);
+    }
+}
