@@ -8,6 +8,7 @@ mod crypter;
 mod documents;
 mod engine;
 mod error;
+mod head;
 mod keyring;
 mod ledger;
 mod records;
@@ -18,6 +19,9 @@ pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
-pub use records::{FacetRow, NewRecord, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
+pub use records::{FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
 pub use settings::Settings;
 pub use vault::{Kind, Purpose, Vault};
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,9 @@ impl fmt::Display for RecordNumber {
     }
 }
 
+/// A record's number and body.
+pub type NumberedBody = (RecordNumber, Zeroizing<Vec<u8>>);
+
 /// What a record was imported from: a digest by which a second import of it is known.
 pub type SourceKey = [u8; 32];
 
@@ -126,11 +129,7 @@ impl Records {
     }
 
     /// Up to `limit` records from number `from` on, in order.
-    pub fn list(
-        &self,
-        from: RecordNumber,
-        limit: usize,
-    ) -> Result<Vec<(RecordNumber, Zeroizing<Vec<u8>>)>, StoreError> {
+    pub fn list(&self, from: RecordNumber, limit: usize) -> Result<Vec<NumberedBody>, StoreError> {
         self.vault
             .scan_from(Kind::Record, from.0)
             .take(limit)

@@ -14,6 +14,7 @@ use super::{
     crypter::{self, Crypter, SecretKey},
     engine::{Engine, VALUE_BYTES, Writes},
     error::StoreError,
+    head::Head,
     keyring::{self, KdfParams, Passphrase},
 };
 
@@ -46,11 +47,14 @@ pub enum Kind {
     Object = 11,
     /// Indicator pattern -> STIX id.
     Pattern = 12,
+    /// How many commits the store holds.
+    Commits = 13,
 }
 
 impl Kind {
     const fn what(self) -> &'static str {
         match self {
+            Self::Commits => "its count of commits does not open",
             Self::Format => "its format marker does not open",
             Self::Setting => "a setting does not open",
             Self::Record => "a record does not open",
@@ -80,7 +84,17 @@ pub struct Vault {
     crypter: Crypter,
     lookup: SecretKey,
     master: SecretKey,
-    next: Mutex<HashMap<Kind, u64>>,
+    head: Head,
+    writer: Mutex<Writer>,
+}
+
+/// What the one writer at a time knows.
+#[derive(Default)]
+struct Writer {
+    /// Commits that the store holds.
+    commits: u64,
+    /// The next number of each numbered kind, once known.
+    next: HashMap<Kind, u64>,
 }
 
 impl Vault {
@@ -99,7 +113,8 @@ impl Vault {
         }
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
         let master = SecretKey::random()?;
-        let vault = Self::over(home, Engine::open(&store)?, master);
+        let head = Head::create(&home.join("head"), &master.derive("head"))?;
+        let vault = Self::over(home, Engine::open(&store)?, master, head);
         let mut txn = vault.begin();
         txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
         txn.commit()?;
@@ -117,25 +132,36 @@ impl Vault {
         if !home.join("vault").join("db").exists() {
             return Err(StoreError::Damaged("its store is missing"));
         }
-        let vault = Self::over(home, Engine::open(&home.join("vault"))?, master);
+        let engine = Engine::open(&home.join("vault"))?;
+        let (head, acknowledged) = Head::open(&home.join("head"), &master.derive("head"))?;
+        let vault = Self::over(home, engine, master, head);
         let found =
             vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
         match found {
-            Some(FORMAT) => Ok(vault),
-            Some(found) => Err(StoreError::Newer { found, known: FORMAT }),
+            Some(FORMAT) => {}
+            Some(found) => return Err(StoreError::Newer { found, known: FORMAT }),
             // A store that lost everything opens as an empty one; its marker gives it away.
-            None => Err(StoreError::Damaged("its format marker is missing")),
+            None => return Err(StoreError::Damaged("its format marker is missing")),
         }
+        let held =
+            vault.get(Kind::Commits, b"")?.and_then(|v| v.first_chunk().map(|b| u64::from_be_bytes(*b)));
+        let held = held.ok_or(StoreError::Damaged("its count of commits is missing"))?;
+        if held < acknowledged {
+            return Err(StoreError::Damaged("writes that were acknowledged are missing"));
+        }
+        vault.writer.lock().unwrap_or_else(PoisonError::into_inner).commits = held;
+        Ok(vault)
     }
 
-    fn over(home: &Path, engine: Engine, master: SecretKey) -> Self {
+    fn over(home: &Path, engine: Engine, master: SecretKey, head: Head) -> Self {
         Self {
             home: home.to_owned(),
             engine,
             crypter: Crypter::new(&master.derive("value")),
             lookup: master.derive("lookup"),
             master,
-            next: Mutex::new(HashMap::new()),
+            head,
+            writer: Mutex::new(Writer::default()),
         }
     }
 
@@ -187,8 +213,8 @@ impl Vault {
 
     /// Begins a commit. Other writers wait until it is committed or dropped.
     pub fn begin(&self) -> Txn<'_> {
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        Txn { vault: self, next, advanced: HashMap::new(), writes: Writes::default() }
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Txn { vault: self, writer, advanced: HashMap::new(), writes: Writes::default() }
     }
 
     fn read(&self, kind: Kind, place: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
@@ -222,7 +248,7 @@ fn numbered(kind: Kind, n: u64) -> Vec<u8> {
 #[must_use = "nothing is written until commit"]
 pub struct Txn<'v> {
     vault: &'v Vault,
-    next: MutexGuard<'v, HashMap<Kind, u64>>,
+    writer: MutexGuard<'v, Writer>,
     /// Numbers given out in this commit; kept only if it succeeds.
     advanced: HashMap<Kind, u64>,
     writes: Writes,
@@ -241,7 +267,7 @@ impl Txn<'_> {
 
     /// Puts `value` at the next number of `kind`, and says which.
     pub fn append(&mut self, kind: Kind, value: &[u8]) -> Result<u64, StoreError> {
-        let n = match self.advanced.get(&kind).or_else(|| self.next.get(&kind)) {
+        let n = match self.advanced.get(&kind).or_else(|| self.writer.next.get(&kind)) {
             Some(n) => *n,
             None => match self.vault.engine.last_key(&[kind as u8])? {
                 Some(key) => key.last_chunk().map_or(0, |b| u64::from_be_bytes(*b).saturating_add(1)),
@@ -265,9 +291,13 @@ impl Txn<'_> {
 
     /// Writes everything; returns once it would survive a power cut.
     pub fn commit(mut self) -> Result<(), StoreError> {
+        let number = self.writer.commits.saturating_add(1);
+        self.put(Kind::Commits, b"", &number.to_be_bytes())?;
         self.vault.engine.commit(std::mem::take(&mut self.writes))?;
-        self.next.extend(self.advanced.drain());
-        Ok(())
+        self.writer.commits = number;
+        self.writer.next.extend(self.advanced.drain());
+        // The store may be ahead of the head, never behind: a crash between the two is no loss.
+        self.vault.head.write(number)
     }
 
     fn write(&mut self, place: &[u8], value: &[u8]) -> Result<(), StoreError> {

@@ -144,8 +144,7 @@ mod tests {
             let mechanism = laplace(l1, micros);
             // P(|X| > w) = 2 p^(w+1) / (1 + p), in closed form.
             let p = (-1.0 / mechanism.scale()).exp();
-            let expected =
-                (0..).find(|w| 1.0 - 2.0 * p.powi(*w as i32 + 1) / (1.0 + p) >= 0.95).unwrap() as u64;
+            let expected = (0..).find(|w| 1.0 - 2.0 * p.powi(w + 1) / (1.0 + p) >= 0.95).unwrap() as u64;
             assert_eq!(Interval::of_sum(&mechanism, 1).unwrap().half_width, expected, "{mechanism:?}");
         }
     }
