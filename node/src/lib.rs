@@ -1,1 +1,3 @@
 //! One organisation's Hedgerow node.
+
+pub mod net;
