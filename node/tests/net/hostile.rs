@@ -8,8 +8,8 @@ use hedgerow_protocol::{
 use libp2p::{request_response, swarm::SwarmEvent};
 
 use crate::world::{
-    Hostile, Node, QUIC, READ, RawEvent, TCP, announce, announcement, empty_inventory, eventually, frame,
-    hear, id, introduce,
+    Hostile, Node, QUIC, READ, RawEvent, STALL, TCP, announce, announcement, empty_inventory, eventually,
+    frame, hear, id, introduce,
 };
 
 const STRANGER: u8 = 66;
@@ -84,11 +84,14 @@ async fn a_member_at_the_address_of_another_does_not_pass_for_it() {
 
 /// One victim, one honest member connected to it, and a hostile member that has joined.
 async fn beset() -> (Node, Node, Hostile, libp2p::PeerId) {
+    beset_by(Hostile::new(6)).await
+}
+
+async fn beset_by(mut hostile: Hostile) -> (Node, Node, Hostile, libp2p::PeerId) {
     let (one, two) = (Node::start(1, QUIC, &[1, 2, 6]).await, Node::start(2, QUIC, &[1, 2, 6]).await);
     introduce(&[&one, &two]).await;
     let list = vec![two.peer(), Peer { id: id(6), addresses: Vec::new() }];
     one.net.replace_members(list).await.unwrap();
-    let mut hostile = Hostile::new(6);
     let peer = hostile.join(&one).await;
     (one, two, hostile, peer)
 }
@@ -217,5 +220,43 @@ async fn gossip_of_other_bytes_is_refused_counted_and_not_forwarded() {
     while let Ok(event) = one.inbound.try_recv() {
         assert!(!matches!(event, Inbound::Announced { .. }));
     }
+    still_works(one, &two, &mut hostile).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsigned_gossip_is_not_taken_and_blocks_its_sender() {
+    let (mut one, two, mut hostile, _) = beset_by(Hostile::signing_as(6, None)).await;
+    for n in 0..6 {
+        hostile.publish(announcement(n).to_bytes().unwrap());
+    }
+    let blocked = || matches!(one.state(6), PeerState::Blocked { fault: Fault::Gossip, .. });
+    hostile.while_waiting(eventually("blocked", blocked)).await;
+    assert!(one.net.counters().gossip > 0);
+    while let Ok(event) = one.inbound.try_recv() {
+        assert!(!matches!(event, Inbound::Announced { .. }));
+    }
+    still_works(one, &two, &mut hostile).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gossip_signed_by_a_stranger_is_not_taken_though_a_member_brings_it() {
+    let (mut one, two, mut hostile, _) = beset_by(Hostile::signing_as(6, Some(STRANGER))).await;
+    hostile.publish(announcement(1).to_bytes().unwrap());
+    hostile.while_waiting(eventually("counted", || one.net.counters().not_member == 1)).await;
+    assert_eq!(two.net.counters().not_member, 0, "forwarded");
+    while let Ok(event) = one.inbound.try_recv() {
+        assert!(!matches!(event, Inbound::Announced { .. }));
+    }
+    assert_eq!(one.state(6), PeerState::Connected, "its charter may be a day older");
+    still_works(one, &two, &mut hostile).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_is_given_up_and_counted() {
+    let (one, two, mut hostile, peer) = beset().await;
+    for _ in 0..3 {
+        hostile.swarm.behaviour_mut().exchange.send_request(&peer, STALL.to_vec());
+    }
+    hostile.while_waiting(eventually("counted", || one.net.counters().late == 3)).await;
     still_works(one, &two, &mut hostile).await;
 }

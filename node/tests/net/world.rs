@@ -20,31 +20,31 @@ use libp2p::{
 };
 use tokio::sync::mpsc;
 
-pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
-pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-pub fn charter() -> Digest {
+pub(crate) fn charter() -> Digest {
     Digest::of(b"the charter of the tests")
 }
 
-pub fn secret(n: u8) -> NodeSecret {
+pub(crate) fn secret(n: u8) -> NodeSecret {
     NodeSecret::from_seed(&[n; 32])
 }
 
-pub fn id(n: u8) -> NodeId {
+pub(crate) fn id(n: u8) -> NodeId {
     secret(n).node_id()
 }
 
-pub fn announcement(n: u64) -> Announcement {
+pub(crate) fn announcement(n: u64) -> Announcement {
     Announcement { kind: Spreading::Batch, id: Digest::of(&n.to_be_bytes()), bytes: n }
 }
 
-pub const READ: Request = Request::Inventory { after: 0 };
+pub(crate) const READ: Request = Request::Inventory { after: 0 };
 
 /// Waits until `done`, and fails with `what` when it is not within a generous time.
-pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let waited = async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -53,19 +53,19 @@ pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(PATIENCE, waited).await.is_ok(), "never happened: {what}");
 }
 
-pub struct Node {
-    pub n: u8,
-    pub net: Network,
-    pub inbound: mpsc::Receiver<Inbound>,
+pub(crate) struct Node {
+    pub(crate) n: u8,
+    pub(crate) net: Network,
+    pub(crate) inbound: mpsc::Receiver<Inbound>,
 }
 
 impl Node {
     /// A node that listens on `listen`, with members whose addresses are not known yet.
-    pub async fn start(n: u8, listen: &str, members: &[u8]) -> Self {
+    pub(crate) async fn start(n: u8, listen: &str, members: &[u8]) -> Self {
         Self::start_with(n, listen, members, |_| {}).await
     }
 
-    pub async fn start_with(
+    pub(crate) async fn start_with(
         n: u8,
         listen: &str,
         members: &[u8],
@@ -79,25 +79,25 @@ impl Node {
         Self { n, net, inbound }
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.net.listening().first().unwrap().clone()
     }
 
-    pub fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         Peer { id: id(self.n), addresses: vec![self.address()] }
     }
 
-    pub fn state(&self, n: u8) -> PeerState {
+    pub(crate) fn state(&self, n: u8) -> PeerState {
         self.net.peers().into_iter().find(|peer| peer.id == id(n)).unwrap().state
     }
 
-    pub async fn connected(&self, n: u8) {
+    pub(crate) async fn connected(&self, n: u8) {
         eventually("connected", || self.state(n) == PeerState::Connected).await;
     }
 
     /// Answers every request with an empty inventory from now on, in a task of its own, and passes on the
     /// announcements.
-    pub fn answering(&mut self) -> mpsc::UnboundedReceiver<(NodeId, NodeId, Announcement)> {
+    pub(crate) fn answering(&mut self) -> mpsc::UnboundedReceiver<(NodeId, NodeId, Announcement)> {
         let (_, empty) = mpsc::channel(1);
         let mut inbound = std::mem::replace(&mut self.inbound, empty);
         let (heard, hearing) = mpsc::unbounded_channel();
@@ -116,12 +116,12 @@ impl Node {
     }
 }
 
-pub fn empty_inventory() -> Reply {
+pub(crate) fn empty_inventory() -> Reply {
     Reply::Inventory { entries: Vec::new() }
 }
 
 /// Tells every node where the others are, and waits until all are connected.
-pub async fn introduce(nodes: &[&Node]) {
+pub(crate) async fn introduce(nodes: &[&Node]) {
     let list: Vec<Peer> = nodes.iter().map(|node| node.peer()).collect();
     for node in nodes {
         node.net.replace_members(list.clone()).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn introduce(nodes: &[&Node]) {
 }
 
 /// Announces until somebody was there to be told: a link is up a moment before its gossip is.
-pub async fn announce(node: &Node, announcement: &Announcement) {
+pub(crate) async fn announce(node: &Node, announcement: &Announcement) {
     let told = async {
         while node.net.announce(announcement.clone()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -144,7 +144,7 @@ pub async fn announce(node: &Node, announcement: &Announcement) {
 }
 
 /// The next announcement.
-pub async fn hear(
+pub(crate) async fn hear(
     hearing: &mut mpsc::UnboundedReceiver<(NodeId, NodeId, Announcement)>,
 ) -> (NodeId, NodeId, Announcement) {
     tokio::time::timeout(PATIENCE, hearing.recv()).await.expect("nothing was heard").unwrap()
@@ -152,37 +152,49 @@ pub async fn hear(
 
 /// A libp2p node without any of our bounds: it writes whatever bytes it likes.
 #[derive(NetworkBehaviour)]
-pub struct Raw {
-    pub exchange: request_response::Behaviour<RawCodec>,
-    pub gossip: gossipsub::Behaviour,
+pub(crate) struct Raw {
+    pub(crate) exchange: request_response::Behaviour<RawCodec>,
+    pub(crate) gossip: gossipsub::Behaviour,
 }
 
-pub struct Hostile {
-    pub swarm: Swarm<Raw>,
+pub(crate) struct Hostile {
+    pub(crate) swarm: Swarm<Raw>,
 }
 
 impl Hostile {
-    pub fn new(n: u8) -> Self {
+    pub(crate) fn new(n: u8) -> Self {
+        Self::signing_as(n, Some(n))
+    }
+
+    /// Connects with the key of `n`, and signs its gossip with the key of `author` or not at all.
+    pub(crate) fn signing_as(n: u8, author: Option<u8>) -> Self {
         let keypair = Keypair::ed25519_from_bytes(secret(n).seed()).unwrap();
         let swarm = SwarmBuilder::with_existing_identity(keypair)
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
             .unwrap()
             .with_quic()
-            .with_behaviour(|keypair| {
+            .with_behaviour(|_| {
+                let (author, validation) = match author {
+                    Some(author) => {
+                        let author = Keypair::ed25519_from_bytes(secret(author).seed()).unwrap();
+                        (gossipsub::MessageAuthenticity::Signed(author), gossipsub::ValidationMode::Strict)
+                    }
+                    None => (gossipsub::MessageAuthenticity::Anonymous, gossipsub::ValidationMode::Anonymous),
+                };
                 let config = gossipsub::ConfigBuilder::default()
                     .max_transmit_size(1024 * 1024)
+                    .validation_mode(validation)
                     .message_id_fn(|m| gossipsub::MessageId::new(Digest::of(&m.data).as_bytes()))
                     .build()
                     .unwrap();
-                let author = gossipsub::MessageAuthenticity::Signed(keypair.clone());
                 let mut gossip = gossipsub::Behaviour::new(author, config).unwrap();
                 gossip.subscribe(&topic()).unwrap();
                 let protocol = StreamProtocol::new(wire::EXCHANGE_PROTOCOL);
                 let exchange = request_response::Behaviour::with_codec(
                     RawCodec,
                     [(protocol, ProtocolSupport::Full)],
-                    request_response::Config::default(),
+                    request_response::Config::default().with_request_timeout(Duration::from_secs(60)),
                 );
                 Raw { exchange, gossip }
             })
@@ -192,7 +204,7 @@ impl Hostile {
         Self { swarm }
     }
 
-    pub async fn listen(&mut self, address: &str) -> String {
+    pub(crate) async fn listen(&mut self, address: &str) -> String {
         self.swarm.listen_on(address.parse().unwrap()).unwrap();
         loop {
             if let SwarmEvent::NewListenAddr { address, .. } = self.swarm.select_next_some().await {
@@ -202,7 +214,7 @@ impl Hostile {
     }
 
     /// Dials a node by its key.
-    pub fn dial(&mut self, node: &Node) -> PeerId {
+    pub(crate) fn dial(&mut self, node: &Node) -> PeerId {
         let address: Multiaddr = node.address().parse().unwrap();
         let keypair = Keypair::ed25519_from_bytes(secret(node.n).seed()).unwrap();
         let peer = keypair.public().to_peer_id();
@@ -212,7 +224,7 @@ impl Hostile {
     }
 
     /// Runs until `done` says so of an event.
-    pub async fn until<T>(
+    pub(crate) async fn until<T>(
         &mut self,
         what: &str,
         mut done: impl FnMut(SwarmEvent<RawEvent>) -> Option<T>,
@@ -228,7 +240,7 @@ impl Hostile {
     }
 
     /// Runs while waiting for something elsewhere.
-    pub async fn while_waiting<T>(&mut self, other: impl Future<Output = T>) -> T {
+    pub(crate) async fn while_waiting<T>(&mut self, other: impl Future<Output = T>) -> T {
         tokio::pin!(other);
         loop {
             tokio::select! {
@@ -239,7 +251,7 @@ impl Hostile {
     }
 
     /// Runs until the node's gossip is joined.
-    pub async fn join(&mut self, node: &Node) -> PeerId {
+    pub(crate) async fn join(&mut self, node: &Node) -> PeerId {
         let peer = self.dial(node);
         self.until("subscribed", |event| {
             matches!(event, SwarmEvent::Behaviour(RawEvent::Gossip(gossipsub::Event::Subscribed { .. })))
@@ -249,25 +261,28 @@ impl Hostile {
         peer
     }
 
-    pub fn publish(&mut self, data: Vec<u8>) {
+    pub(crate) fn publish(&mut self, data: Vec<u8>) {
         self.swarm.behaviour_mut().gossip.publish(topic(), data).unwrap();
     }
 }
 
-pub fn topic() -> IdentTopic {
+pub(crate) fn topic() -> IdentTopic {
     IdentTopic::new(wire::topic(&charter()))
 }
 
 /// A frame as an honest node writes it.
-pub fn frame(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
     let mut frame = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
     frame.extend_from_slice(bytes);
     frame
 }
 
+/// The start of a frame; after it a hostile sender goes silent and keeps the stream.
+pub(crate) const STALL: &[u8] = &[0, 0, 0, 99, b'{'];
+
 /// Writes bytes as they are, and reads whatever comes.
 #[derive(Clone, Default)]
-pub struct RawCodec;
+pub(crate) struct RawCodec;
 
 impl request_response::Codec for RawCodec {
     type Protocol = StreamProtocol;
@@ -296,7 +311,11 @@ impl request_response::Codec for RawCodec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&bytes).await
+        io.write_all(&bytes).await?;
+        if bytes == STALL {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> io::Result<()>
