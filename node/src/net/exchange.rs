@@ -159,6 +159,11 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
     use futures::io::Cursor;
     use hedgerow_protocol::limits;
     use libp2p::request_response::Codec as _;
@@ -189,6 +194,23 @@ mod tests {
         let mut frame = u32::try_from(limits::REQUEST_BYTES + 1).unwrap().to_be_bytes().to_vec();
         frame.resize(4 + limits::REQUEST_BYTES + 1, b' ');
         assert_eq!(read_request(&frame).await, (Err(Broken::Oversize), 4));
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_does_not_end_is_late_at_the_deadline_of_its_request() {
+        struct Silent;
+        impl AsyncRead for Silent {
+            fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+                Poll::Pending
+            }
+        }
+        let mut codec = Codec::default();
+        let out = Asked::Out { bytes: Vec::new(), deadline: Duration::from_millis(10) };
+        codec.write_request(&PROTOCOL, &mut Vec::new(), out).await.unwrap();
+        let (protocol, mut silent) = (PROTOCOL, Silent);
+        let read = codec.read_response(&protocol, &mut silent);
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+        assert!(matches!(read, Answered::In(Err(Broken::Late))));
     }
 
     #[tokio::test]

@@ -83,6 +83,8 @@ async fn a_flood_of_announcements_is_cut_at_its_authors_rate() {
 async fn gossip_frames_over_the_rate_are_dropped_and_block_their_sender() {
     let mut one = Node::start_with(1, QUIC, &[1, 2, 6], |config| {
         config.rates.frames = Rate::new(50, HOUR);
+        // Out of the way, so that nothing but the frames is over its rate.
+        config.rates.announcements = Rate::new(10_000, HOUR);
     })
     .await;
     let two = Node::start(2, QUIC, &[1, 2, 6]).await;

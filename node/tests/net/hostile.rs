@@ -260,3 +260,19 @@ async fn a_request_that_never_ends_is_given_up_and_counted() {
     hostile.while_waiting(eventually("counted", || one.net.counters().late == 3)).await;
     still_works(one, &two, &mut hostile).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_from_before_what_its_author_last_said_is_not_taken() {
+    let one = Node::start(1, QUIC, &[1, 6, 7, 8]).await;
+    // Two members bring what a third has signed; numbers start with the time of the signing node's start.
+    let mut earlier = Hostile::signing_as(6, Some(7));
+    let mut later = Hostile::signing_as(8, Some(7));
+    earlier.join(&one).await;
+    later.join(&one).await;
+    let announced = || one.net.peers().iter().find(|peer| peer.id == id(7)).unwrap().announced;
+    later.publish(announcement(2).to_bytes().unwrap());
+    later.while_waiting(eventually("taken", || announced() == 1)).await;
+    earlier.publish(announcement(1).to_bytes().unwrap());
+    earlier.while_waiting(eventually("counted", || one.net.counters().replayed == 1)).await;
+    assert_eq!(announced(), 1);
+}
