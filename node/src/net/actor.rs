@@ -6,7 +6,7 @@
 mod incoming;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -265,6 +265,12 @@ impl Actor {
         }
         for (id, state) in states {
             self.members.status(&id, |status| status.state = state);
+        }
+        let gossip = self.swarm.behaviour_mut().gossip.gossip();
+        let mesh: HashSet<PeerId> = gossip.all_mesh_peers().copied().collect();
+        let places: Vec<_> = self.members.iter().map(|(peer, m)| (m.id, mesh.contains(&peer))).collect();
+        for (id, neighbour) in places {
+            self.members.status(&id, |status| status.neighbour = neighbour);
         }
         low.retain(|peer| {
             let score = self.swarm.behaviour_mut().gossip.gossip().peer_score(peer);

@@ -144,6 +144,7 @@ impl Members {
             let status = board.entry(peer.id).or_insert_with(|| PeerStatus {
                 id: peer.id,
                 state: PeerState::Trying,
+                neighbour: false,
                 skipped: Vec::new(),
                 answered: 0,
                 asked: 0,

@@ -235,6 +235,9 @@ pub struct PeerStatus {
     pub id: NodeId,
     /// Connected, and if not, why not.
     pub state: PeerState,
+    /// Whether announcements pass straight between the two, as of the last second. In a large federation not
+    /// every member is a neighbour of every other; one that is not learns of announcements a little later.
+    pub neighbour: bool,
     /// Addresses that are not usable, with the reason.
     pub skipped: Vec<String>,
     /// Requests of this node that it answered.

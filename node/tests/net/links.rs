@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hedgerow_node::net::{Inbound, NetConfig, NetError, Network, Peer, PeerState, RequestError};
+use hedgerow_node::net::{
+    Inbound, NetConfig, NetError, Network, Peer, PeerState, RequestError, limits::Rate,
+};
 use hedgerow_protocol::wire::{Announcement, Declined, Reply};
 use tokio::sync::mpsc;
 
@@ -81,7 +83,7 @@ async fn an_address_of_another_form_is_an_error_that_shows_the_form() {
 async fn back_after_a_restart(listen: &str) {
     let (mut one, two) = (Node::start(1, listen, &[1, 2]).await, Node::start(2, listen, &[1, 2]).await);
     introduce(&[&one, &two]).await;
-    let (known, again) = (one.peer(), two.address());
+    let again = two.address();
     two.net.shutdown().await;
     eventually("seen to be gone", || one.state(2) != PeerState::Connected).await;
 
@@ -89,7 +91,9 @@ async fn back_after_a_restart(listen: &str) {
     let mut restarted = None;
     for _ in 0..200 {
         let (events, inbound) = mpsc::channel(64);
-        let config = NetConfig::new(vec![again.clone()], vec![known.clone()], charter());
+        // It does not know where the other is, so the other has to dial.
+        let member = Peer { id: id(1), addresses: Vec::new() };
+        let config = NetConfig::new(vec![again.clone()], vec![member], charter());
         match Network::start(&secret(2), config, events).await {
             Ok(net) => {
                 restarted = Some(Node { n: 2, net, inbound });
@@ -125,7 +129,11 @@ async fn an_honest_member_that_was_silent_keeps_its_place() {
     introduce(&nodes.iter().collect::<Vec<_>>()).await;
     let mut hearing: Vec<_> = nodes.iter_mut().map(Node::answering).collect();
     announce(&nodes[0], &announcement(0)).await;
+    let neighbours = |node: &Node| node.net.peers().iter().all(|peer| peer.neighbour);
+    eventually("neighbours", || nodes.iter().all(neighbours)).await;
+    // Long enough for every score of gossipsub that counts what did not come to have begun to count.
     tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(nodes.iter().all(neighbours), "silence cost a member its place");
     for (n, node) in (1u8..).zip(&nodes) {
         // At once, without a second try: the link and its gossip have to be there still.
         node.net.announce(announcement(u64::from(n))).await.unwrap();
@@ -193,30 +201,21 @@ async fn a_request_left_without_an_answer_is_declined_at_the_deadline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_behind_declines_and_does_not_wait() {
-    let one = Node::start(1, QUIC, &[1, 2]).await;
-    let two = Node::start(2, QUIC, &[1, 2]).await;
+    let talkative = |config: &mut NetConfig| {
+        config.rates.announcements = Rate::new(1000, Duration::from_secs(3600));
+    };
+    let one = Node::start_with(1, QUIC, &[1, 2], talkative).await;
+    let two = Node::start_with(2, QUIC, &[1, 2], talkative).await;
     introduce(&[&one, &two]).await;
-    // Nobody takes the events of the second node, so its queue fills with what others announce.
-    for n in 0..60 {
+    // Nobody takes the events of the second node, so its queue fills with what the first announces.
+    for n in 0..80 {
         announce(&one, &announcement(n)).await;
     }
-    let filled = async {
-        // Held until the end: dropping a request is no answer in time.
-        let mut asked = tokio::task::JoinSet::new();
-        for _ in 0..16 {
-            let net = one.net.clone();
-            asked.spawn(async move { net.request(id(2), READ).await });
-        }
-        while two.net.counters().queue_full == 0 {
-            match asked.join_next().await {
-                Some(answer) => assert_eq!(answer.unwrap(), Ok(Reply::Declined { why: Declined::Busy })),
-                None => break,
-            }
-        }
-    };
-    filled.await;
-    assert!(two.net.counters().queue_full > 0);
-    assert_eq!(one.state(2), PeerState::Connected);
+    eventually("full", || two.net.counters().queue_full >= 10).await;
+    let before = two.net.counters().queue_full;
+    assert_eq!(one.net.request(id(2), READ).await, Ok(Reply::Declined { why: Declined::Busy }));
+    assert!(two.net.counters().queue_full > before);
+    assert_eq!((two.net.counters().unanswered, two.net.counters().blocks), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
