@@ -1,3 +1,7 @@
 //! One organisation's Hedgerow node.
 
+<<<<<<< HEAD
 pub mod store;
+=======
+pub mod net;
+>>>>>>> net
