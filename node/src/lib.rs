@@ -1,7 +1,6 @@
 //! One organisation's Hedgerow node.
 
-<<<<<<< HEAD
-pub mod store;
-=======
+pub mod facet_row;
+pub mod form;
 pub mod net;
->>>>>>> net
+pub mod store;
