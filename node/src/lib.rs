@@ -1,1 +1,4 @@
 //! One organisation's Hedgerow node.
+
+pub mod facet_row;
+pub mod form;
