@@ -1,10 +1,12 @@
 //! A facet as a row of fixed length, so that a column of a million is read by steps (docs/records.md).
 //!
-//! The row is only ever stored under seal. Layout, little-endian: version, flags (bit 0: consent), year (2),
-//! month, day, person (8), help (8), then nine codes of two bytes each in the order of [`SINGLE`].
+//! The row is only ever stored under seal. Layout, little-endian: version, flags (bit 0 consent, bits 1 to 4
+//! which numbers are there), year (2), month, day, person (8), help (8), nine codes of one byte each in the
+//! order of [`SINGLE`], accounts (1), contacts (2), days (2), money (4); a number that is not there is 0.
 
 use hedgerow_protocol::{
     facet::{Facet, HelpSet, PersonKey},
+    record::Numbers,
     time::Day,
     vocabulary::{Code, Dimension},
 };
@@ -45,6 +47,9 @@ pub enum FacetRowError {
     /// Help that no record can have.
     #[error("facet row with impossible help; rebuild the facets from their records")]
     Help,
+    /// A number past its bound, or one that should not be there.
+    #[error("facet row with an impossible number; rebuild the facets from their records")]
+    Number,
     /// A code past the end of its list.
     #[error("facet row with an unknown {0}; rebuild the facets from their records")]
     Code(Dimension),
@@ -64,14 +69,25 @@ pub fn encode(facet: &Facet) -> [u8; ROW_BYTES] {
         facet.region,
         facet.phase,
     ];
-    let bytes = [ROW_VERSION, u8::from(facet.consent)]
+    let Numbers { accounts_affected, contacts_exposed, days_to_answer, money_lost } = facet.numbers;
+    let numbers = [accounts_affected, contacts_exposed, days_to_answer, money_lost];
+    let there = numbers.iter().zip(1u8..).map(|(n, bit)| u8::from(n.is_some()) << bit);
+    let flags = there.fold(u8::from(facet.consent), |flags, bit| flags | bit);
+    // Bounds of a record: 100, 10,000, 365 and 100,000; see Record::new.
+    let [accounts, contacts, days, money] = numbers.map(|n| n.unwrap_or(0).to_le_bytes());
+    let bytes = [ROW_VERSION, flags]
         .into_iter()
         .chain(year.to_le_bytes())
         .chain(month.to_le_bytes())
         .chain(day.to_le_bytes())
         .chain(facet.person.value().to_le_bytes())
         .chain(facet.help.bits().to_le_bytes())
-        .chain(codes.into_iter().flat_map(|c| c.index().to_le_bytes()));
+        // No list has more than 251 codes.
+        .chain(codes.into_iter().flat_map(|c| c.index().to_le_bytes().into_iter().take(1)))
+        .chain(accounts.into_iter().take(1))
+        .chain(contacts.into_iter().take(2))
+        .chain(days.into_iter().take(2))
+        .chain(money);
     let mut row = [0; ROW_BYTES];
     row.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
     row
@@ -84,27 +100,37 @@ pub fn decode(row: &[u8; ROW_BYTES]) -> Result<Facet, FacetRowError> {
         return Err(FacetRowError::Version { found: version });
     }
     let [p0, p1, p2, p3, p4, p5, p6, p7, h0, h1, h2, h3, h4, h5, h6, h7, rest @ ..] = rest;
-    let consent = match flags {
-        0 => false,
-        1 => true,
-        _ => return Err(FacetRowError::Flags),
-    };
+    if flags >= 1 << 5 {
+        return Err(FacetRowError::Flags);
+    }
     let day = Day::new(i16::from_le_bytes([y0, y1]), i8::from_le_bytes([month]), i8::from_le_bytes([day]))
         .map_err(|_| FacetRowError::Day)?;
     let person = PersonKey::new(u64::from_le_bytes([p0, p1, p2, p3, p4, p5, p6, p7]));
     let help = HelpSet::from_bits(u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]))
         .ok_or(FacetRowError::Help)?;
-    let (pairs, _) = rest.as_chunks::<2>();
-    let mut codes = SINGLE.iter().zip(pairs);
+    let [c0, c1, c2, c3, c4, c5, c6, c7, c8, a, e0, e1, d0, d1, m0, m1, m2, m3] = rest;
+    let number = |bit: u8, value: u32, most: u32| match (flags >> bit & 1, value) {
+        (1, value) if value <= most => Ok(Some(value)),
+        (0, 0) => Ok(None),
+        _ => Err(FacetRowError::Number),
+    };
+    let numbers = Numbers {
+        accounts_affected: number(1, u32::from(a), 100)?,
+        contacts_exposed: number(2, u32::from(u16::from_le_bytes([e0, e1])), 10_000)?,
+        days_to_answer: number(3, u32::from(u16::from_le_bytes([d0, d1])), 365)?,
+        money_lost: number(4, u32::from_le_bytes([m0, m1, m2, m3]), 100_000)?,
+    };
+    let mut codes = SINGLE.iter().zip([c0, c1, c2, c3, c4, c5, c6, c7, c8]);
     let mut next = || -> Result<Code, FacetRowError> {
         // The row is as long as the list of dimensions, by its type.
-        let (dimension, pair) = codes.next().ok_or(FacetRowError::Flags)?;
-        dimension.at(u16::from_le_bytes(*pair)).ok_or(FacetRowError::Code(*dimension))
+        let (dimension, place) = codes.next().ok_or(FacetRowError::Flags)?;
+        dimension.at(u16::from(place)).ok_or(FacetRowError::Code(*dimension))
     };
     Ok(Facet {
         person,
-        consent,
+        consent: flags & 1 == 1,
         day,
+        numbers,
         tactic: next()?,
         role: next()?,
         origin: next()?,
@@ -141,11 +167,16 @@ mod tests {
             (confidence, basis) in (code(Dimension::Confidence), code(Dimension::Basis)),
             (platform, harm) in (code(Dimension::Platform), code(Dimension::Harm)),
             (region, phase, help) in (code(Dimension::Region), code(Dimension::Phase), help()),
+            (accounts_affected, contacts_exposed, days_to_answer, money_lost) in (
+                proptest::option::of(0u32..=100), proptest::option::of(0u32..=10_000),
+                proptest::option::of(0u32..=365), proptest::option::of(0u32..=100_000),
+            ),
         ) -> Facet {
+            let numbers = Numbers { accounts_affected, contacts_exposed, days_to_answer, money_lost };
             let day = Day::new(year, month, day).unwrap();
             Facet {
                 person: PersonKey::new(person), consent, day, tactic, role, origin, confidence, basis,
-                platform, harm, region, phase, help,
+                platform, harm, region, phase, help, numbers,
             }
         }
     }
@@ -180,11 +211,12 @@ mod tests {
             decode(&row)
         };
         assert_eq!(changed(0, 2), Err(FacetRowError::Version { found: 2 }));
-        assert_eq!(changed(1, 2), Err(FacetRowError::Flags));
+        assert_eq!(changed(1, 32), Err(FacetRowError::Flags));
+        assert_eq!(changed(31, 101), Err(FacetRowError::Number));
         assert_eq!(changed(4, 13), Err(FacetRowError::Day));
         assert_eq!(changed(14, 0b11), Err(FacetRowError::Help));
         for (n, dimension) in SINGLE.iter().enumerate() {
-            assert_eq!(changed(23 + 2 * n, 0xff), Err(FacetRowError::Code(*dimension)));
+            assert_eq!(changed(22 + n, 0xff), Err(FacetRowError::Code(*dimension)));
         }
     }
 }

@@ -52,6 +52,8 @@ impl FormError {
             Self::Code { field, .. } | Self::Consent { field } => field,
             Self::Help | Self::HelpTwice => "help",
             Self::Record(RecordError::Attribution) => "origin",
+            Self::Record(RecordError::Subdivision) => "subdivision",
+            Self::Record(RecordError::Code(dimension)) => dimension.name(),
             Self::Record(RecordError::Number { field, .. } | RecordError::Long { field, .. }) => field,
             Self::Record(RecordError::NoPerson) => "person",
             Self::Record(RecordError::Secondary) => "secondary",
@@ -102,10 +104,6 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-fn other() -> String {
-    "other".to_owned()
-}
-
 fn none() -> String {
     "none".to_owned()
 }
@@ -140,10 +138,10 @@ pub struct RecordForm {
     #[serde(default = "none")]
     pub basis: String,
     /// Primary platform.
-    #[serde(default = "other")]
+    #[serde(default = "unknown")]
     pub platform: String,
     /// Primary harm.
-    #[serde(default = "none")]
+    #[serde(default = "unknown")]
     pub harm: String,
     /// Country of residence.
     #[serde(default = "unknown_country")]
@@ -217,8 +215,8 @@ impl RecordForm {
             origin: unknown_country(),
             confidence: none(),
             basis: none(),
-            platform: other(),
-            harm: none(),
+            platform: unknown(),
+            harm: unknown(),
             region: unknown_country(),
             phase: none(),
             help: Vec::new(),

@@ -1,6 +1,11 @@
-//! One organisation's Hedgerow node.
+//! One organisation's Hedgerow node: vault, ledger, statistics, network, local API.
+//!
+//! `store` and `net` do not know each other; `flow` joins them, one file for each thing a user does.
 
+pub mod error;
 pub mod facet_row;
+pub mod flow;
 pub mod form;
 pub mod net;
+pub mod node;
 pub mod store;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    record::Numbers,
     time::Day,
     vocabulary::{Code, Dimension},
 };
@@ -63,6 +64,8 @@ pub struct Facet {
     pub phase: Code,
     /// Help sought and its outcomes.
     pub help: HelpSet,
+    /// What was counted or measured, where it was.
+    pub numbers: Numbers,
 }
 
 /// Institutions asked, each with its outcome: bit `institution * 7 + outcome` of [`Dimension::Answer`].
@@ -146,6 +149,7 @@ pub(crate) mod samples {
             region: Dimension::Region.code("CA").unwrap(),
             phase: first(Dimension::Phase),
             help: HelpSet::default(),
+            numbers: Numbers::default(),
         }
     }
 }

@@ -33,6 +33,12 @@ pub enum RecordError {
         /// Its bound.
         most: usize,
     },
+    /// A code of another dimension.
+    #[error("{0}: not a code of this dimension")]
+    Code(Dimension),
+    /// A subdivision of another country than the region, or no subdivision at all.
+    #[error("subdivision: an ISO 3166-2 code of the same country as region, such as CA-ON with CA")]
+    Subdivision,
     /// No person.
     #[error("person: a record is about someone; give a pseudonym")]
     NoPerson,
@@ -132,6 +138,28 @@ pub struct Coded {
     pub help: HelpSet,
 }
 
+impl Coded {
+    /// Whether every code is one of its dimension: a code is only a place in a list, and lists differ in length.
+    fn check(&self) -> Result<(), RecordError> {
+        let single = [
+            (Dimension::Tactic, self.tactic),
+            (Dimension::Role, self.role),
+            (Dimension::Origin, self.origin),
+            (Dimension::Confidence, self.confidence),
+            (Dimension::Basis, self.basis),
+            (Dimension::Platform, self.platform),
+            (Dimension::Harm, self.harm),
+            (Dimension::Region, self.region),
+            (Dimension::Phase, self.phase),
+        ];
+        let secondary = self.secondary.iter().map(|code| (Dimension::Tactic, *code));
+        match single.into_iter().chain(secondary).find(|(d, code)| d.entry(*code).is_none()) {
+            Some((dimension, _)) => Err(RecordError::Code(dimension)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One incident of one person at one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -154,6 +182,7 @@ impl Record {
         consents: Consents,
         local: Local,
     ) -> Result<Self, RecordError> {
+        coded.check()?;
         let unknown = |d: Dimension, c: Code, text: &str| d.code(text) == Some(c);
         let known = !unknown(Dimension::Origin, coded.origin, "XX");
         let confident = !unknown(Dimension::Confidence, coded.confidence, "none");
@@ -176,6 +205,11 @@ impl Record {
             if value.is_some_and(|v| v > most) {
                 return Err(RecordError::Number { field, most });
             }
+        }
+        let country = Dimension::Region.entry(coded.region).map_or("", |e| e.code);
+        let part = local.subdivision.split_once('-');
+        if !local.subdivision.is_empty() && part.is_none_or(|(c, rest)| c != country || rest.is_empty()) {
+            return Err(RecordError::Subdivision);
         }
         if local.person.trim().is_empty() {
             return Err(RecordError::NoPerson);
@@ -234,6 +268,7 @@ impl Record {
             region: c.region,
             phase: c.phase,
             help: c.help,
+            numbers: self.numbers,
         }
     }
 }

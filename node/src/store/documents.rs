@@ -19,7 +19,7 @@ use super::{
     vault::{Kind, Vault},
 };
 
-const PART_BYTES: usize = 128 * 1024;
+const PART_BYTES: usize = 64 * 1024;
 /// Most documents kept. A member who publishes without end fills this and not the disk.
 const MOST: usize = 200_000;
 

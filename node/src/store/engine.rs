@@ -19,8 +19,15 @@ use super::error::StoreError;
 /// Memory that sled may use for its page cache, in bytes.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Most bytes of one value; sled moves larger ones to files of their own, which the fsync would miss.
-pub(super) const VALUE_BYTES: usize = 400 * 1024;
+/// Bytes of one segment of sled's log, its largest setting but one.
+///
+/// sled moves any log message over a quarter of a segment to a file of its own under `blobs/`, which it never
+/// syncs. A message may be a leaf, and a leaf holds up to about 17 values before it splits, so
+/// 17 * [`VALUE_BYTES`] stays below a quarter of this.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most bytes of one value.
+pub(super) const VALUE_BYTES: usize = 112 * 1024;
 
 /// Keys and sealed values, nothing more.
 pub(super) struct Engine {
@@ -47,15 +54,19 @@ impl Writes {
 impl Engine {
     /// Opens the store in `dir`, making it if need be, and makes its files and folder durable once.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let db =
-            guard(|| sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open())?
-                .map_err(|e| match e {
-                    // sled gives lock errors as Io with this text and no kind of its own.
-                    sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
-                        StoreError::InUse
-                    }
-                    other => failure(other),
-                })?;
+        let db = guard(|| {
+            sled::Config::new()
+                .path(dir)
+                .cache_capacity(CACHE_BYTES)
+                .segment_size(SEGMENT_BYTES)
+                .flush_every_ms(None)
+                .open()
+        })?
+        .map_err(|e| match e {
+            // sled gives lock errors as Io with this text and no kind of its own.
+            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => StoreError::InUse,
+            other => failure(other),
+        })?;
         let file = File::options()
             .read(true)
             .write(true)

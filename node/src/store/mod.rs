@@ -11,6 +11,7 @@ mod error;
 mod head;
 mod keyring;
 mod ledger;
+mod library;
 mod records;
 mod settings;
 mod vault;
@@ -19,9 +20,10 @@ pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
+pub use library::{Entry, Library, Taken};
 pub use records::{FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
 pub use settings::Settings;
-pub use vault::{Kind, Purpose, Vault};
+pub use vault::{Kind, Txn, Vault};
 
 #[cfg(test)]
 mod tests;

@@ -139,7 +139,7 @@ fn a_value_moved_to_another_place_does_not_open() {
     }
     {
         // What someone with the disk, and not the key, could do.
-        let raw = sled::open(dir.path().join("vault")).unwrap();
+        let raw = sled::Config::new().path(dir.path().join("vault")).segment_size(8 << 20).open().unwrap();
         let key = |n: u64| [&[Kind::Record as u8][..], &n.to_be_bytes()].concat();
         let (a, b) = (raw.get(key(0)).unwrap().unwrap(), raw.get(key(1)).unwrap().unwrap());
         raw.insert(key(0), b).unwrap();

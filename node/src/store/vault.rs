@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use hedgerow_protocol::{facet::PersonKey, statistic::SampleKey};
 use zeroize::Zeroizing;
 
 use super::{
@@ -66,15 +67,6 @@ impl Kind {
             Self::Object | Self::Pattern => "an indicator does not open",
         }
     }
-}
-
-/// What a key that leaves the vault is for.
-#[derive(Debug, Clone, Copy)]
-pub enum Purpose {
-    /// Choosing which of a person's cells count.
-    Sample,
-    /// Hashing persons for facets.
-    Person,
 }
 
 /// An open vault. `Sync`: readers run side by side, writers one after the other.
@@ -170,13 +162,15 @@ impl Vault {
         &self.home
     }
 
-    /// A key for use outside the store.
-    pub fn key(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
-        let label = match purpose {
-            Purpose::Sample => "sample",
-            Purpose::Person => "person",
-        };
-        Zeroizing::new(*self.master.derive(label).bytes())
+    /// The key by which the statistics choose which of a person's cells count.
+    pub fn sample_key(&self) -> SampleKey {
+        SampleKey::new(*self.master.derive("sample").bytes())
+    }
+
+    /// The person of a facet, from her pseudonym: a keyed hash that only this vault can make.
+    pub fn person_key(&self, pseudonym: &str) -> PersonKey {
+        let mac = self.master.derive("person").mac(&[pseudonym.trim().as_bytes()]);
+        PersonKey::new(mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
     }
 
     /// The value of `kind` under the logical id `id`.

@@ -155,7 +155,7 @@ pub struct Charter {
 impl Sealed for Charter {}
 impl Document for Charter {
     const KIND: &'static str = "charter";
-    const MAX_BYTES: usize = 512 * 1024;
+    const MAX_BYTES: usize = 80 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
         if self.version != 1 {

@@ -32,8 +32,9 @@ pub struct Contribution {
 impl Sealed for Contribution {}
 impl Document for Contribution {
     const KIND: &'static str = "contribution";
-    // limits::CELLS values of up to 17 characters each; base64 in its envelope it fits one reply.
-    const MAX_BYTES: usize = limits::REPLY_BYTES / 2;
+    // limits::CELLS values of up to 18 characters each; base64 in its envelope it fits one reply and one value
+    // of the store.
+    const MAX_BYTES: usize = 80 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
         if self.version != 1 {

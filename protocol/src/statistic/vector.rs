@@ -1,7 +1,7 @@
 //! The vector of a plan: exact, then noised. The types see to it that only the noised one leaves
 //! (docs/protocol.md §3, §4).
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
@@ -69,15 +69,16 @@ impl fmt::Debug for Exact {
 impl Exact {
     /// Counts `facets` into the cells of `plan`. Whatever they are, adding or removing all of one person
     /// changes the result by at most [`Plan::l1_sensitivity`] in L1 norm.
-    pub fn count<'a>(
+    pub fn count(
         plan: &Plan,
-        facets: impl IntoIterator<Item = &'a Facet>,
+        facets: impl IntoIterator<Item: Borrow<Facet>>,
         key: &SampleKey,
     ) -> Result<Self, Flaw> {
         let id = plan.id();
         let cells = Cells::of(plan);
         let mut touched: Vec<(u64, u32)> = Vec::new();
         for facet in facets {
+            let facet = facet.borrow();
             let person = facet.person.value();
             cells.for_each(facet, &mut |cell| touched.push((person, cell)));
         }

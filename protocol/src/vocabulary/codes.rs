@@ -81,6 +81,7 @@ pub(super) const PLATFORMS: &[CodeEntry] = &[
     entry("device", "device"),
     entry("in-person", "in person"),
     entry("other", "other"),
+    entry("unknown", "unknown"),
 ];
 
 /// Harm.
@@ -96,6 +97,7 @@ pub(super) const HARMS: &[CodeEntry] = &[
     entry("financial", "financial"),
     entry("relocation", "relocation"),
     entry("physical", "physical"),
+    entry("unknown", "unknown"),
 ];
 
 /// Help sought.

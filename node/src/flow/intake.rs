@@ -1,0 +1,164 @@
+//! Records in, shown, erased: what a caseworker does (docs/records.md).
+
+use std::io::Read;
+
+use hedgerow_protocol::facet::Facet;
+use zeroize::Zeroizing;
+
+use crate::{
+    error::NodeError,
+    facet_row,
+    form::RecordForm,
+    node::Node,
+    store::{NewRecord, RecordNumber, SourceKey, StoreError, Stored},
+};
+
+/// Records in one durable commit while importing.
+const BATCH: usize = 1000;
+
+impl Node {
+    /// Stores one record.
+    pub fn add_record(&self, form: RecordForm) -> Result<RecordNumber, NodeError> {
+        let new = self.prepare(form, None)?;
+        match self.records.insert(vec![new])?.first() {
+            Some(Stored::New(number) | Stored::Duplicate(number)) => Ok(*number),
+            None => Err(NodeError::input("nothing was stored")),
+        }
+    }
+
+    /// One record's form.
+    pub fn record(&self, number: RecordNumber) -> Result<RecordForm, NodeError> {
+        let body = self.records.body(number)?;
+        let body = body.ok_or_else(|| NodeError::input(format!("there is no record {number}")))?;
+        read(&body)
+    }
+
+    /// Up to `limit` records from number `from` on.
+    pub fn list_records(
+        &self,
+        from: RecordNumber,
+        limit: usize,
+    ) -> Result<Vec<(RecordNumber, RecordForm)>, NodeError> {
+        self.records.list(from, limit)?.into_iter().map(|(n, body)| Ok((n, read(&body)?))).collect()
+    }
+
+    /// Erases one record. It is in no later statistic.
+    pub fn erase_record(&self, number: RecordNumber) -> Result<(), NodeError> {
+        if self.records.erase(number)? {
+            Ok(())
+        } else {
+            Err(NodeError::input(format!("there is no record {number}")))
+        }
+    }
+
+    /// Stores forms from a source, a thousand to a commit, telling `progress` of each commit.
+    ///
+    /// Each item is a line with a form and its source, or a reason why it has none. The counts add up: read is
+    /// stored, duplicates and rejected together.
+    pub fn import_records<I>(
+        &self,
+        rows: I,
+        dry_run: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Imported, NodeError>
+    where
+        I: IntoIterator<Item = (u64, Result<(RecordForm, SourceKey), String>)>,
+    {
+        let mut report = Imported::default();
+        let mut batch = Vec::with_capacity(BATCH);
+        for (line, row) in rows {
+            report.read += 1;
+            let prepared =
+                row.and_then(|(form, source)| self.prepare(form, Some(source)).map_err(|e| e.message));
+            match prepared {
+                Ok(new) => batch.push(new),
+                Err(reason) => report.rejected.push(Rejected { line, reason }),
+            }
+            if batch.len() == BATCH {
+                self.flush(std::mem::take(&mut batch), dry_run, &mut report)?;
+                progress(report.read);
+            }
+        }
+        self.flush(batch, dry_run, &mut report)?;
+        progress(report.read);
+        Ok(report)
+    }
+
+    /// Hands the facets of all records to `read`, one by one as they are decoded.
+    pub(crate) fn with_facets<T>(
+        &self,
+        read: impl FnOnce(&mut dyn Iterator<Item = Facet>) -> T,
+    ) -> Result<T, NodeError> {
+        let mut damaged = false;
+        let outcome = self.records.with_rows(|rows| {
+            read(&mut rows.map_while(|row| {
+                let facet = facet_row::decode(row).ok();
+                damaged |= facet.is_none();
+                facet
+            }))
+        });
+        // A statistic over part of the records would be a false one.
+        if damaged { Err(StoreError::Damaged("a facet does not read").into()) } else { Ok(outcome) }
+    }
+
+    fn prepare(&self, form: RecordForm, source: Option<SourceKey>) -> Result<NewRecord, NodeError> {
+        let record = form.clone().parse().map_err(NodeError::input)?;
+        let person = self.vault.person_key(&record.local().person);
+        let body = serde_json::to_vec(&form).map_err(|_| NodeError::input("a record has no JSON form"))?;
+        Ok(NewRecord { source, body: Zeroizing::new(body), row: facet_row::encode(&record.facet(person)) })
+    }
+
+    fn flush(&self, batch: Vec<NewRecord>, dry_run: bool, report: &mut Imported) -> Result<(), NodeError> {
+        if dry_run {
+            // Duplicates within the file or with the vault are told only by a true import.
+            report.stored += batch.len() as u64;
+            return Ok(());
+        }
+        for outcome in self.records.insert(batch)? {
+            match outcome {
+                Stored::New(_) => report.stored += 1,
+                Stored::Duplicate(_) => report.duplicates += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an import did. `read` = `stored` + `duplicates` + `rejected`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// Rows read.
+    pub read: u64,
+    /// Stored now.
+    pub stored: u64,
+    /// Here before.
+    pub duplicates: u64,
+    /// Not stored, each with its line and reason.
+    pub rejected: Vec<Rejected>,
+}
+
+/// One row that was not stored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    /// Its line, or its place in a list of objects, from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads a whole input of at most `limit` bytes.
+pub(crate) fn read_bounded(mut input: impl Read, limit: u64) -> Result<Vec<u8>, NodeError> {
+    let mut bytes = Vec::new();
+    let mut bounded = input.by_ref().take(limit + 1);
+    bounded.read_to_end(&mut bytes).map_err(|e| NodeError::input(format!("the file cannot be read: {e}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(NodeError::input(format!("the file is longer than {limit} bytes; split it")));
+    }
+    Ok(bytes)
+}
+
+fn read(body: &[u8]) -> Result<RecordForm, NodeError> {
+    serde_json::from_slice(body).map_err(|_| StoreError::Damaged("a record's body does not read").into())
+}

@@ -1,0 +1,213 @@
+//! The running node: the network's events meet the vault (docs/operating.md).
+
+use std::{sync::Arc, time::Duration};
+
+use hedgerow_protocol::{
+    document::{Envelope, Signed},
+    id::NodeId,
+    release::Release,
+    statistic::Query,
+    wire::{Announcement, Declined, Reply, Request, Spreading},
+    id::Digest,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{spread::Spread, statistic::AnswerError};
+use crate::{
+    error::{Class, NodeError},
+    net::{Inbound, NetConfig, Network, Peer, Responder},
+    node::{Node, now},
+};
+
+/// Events of the network that wait to be served. When it is full, requests are answered `Busy` and
+/// announcements ignored, by the network itself.
+const EVENTS: usize = 256;
+/// Requests and fetches served at once; more wait in the queue above.
+const TASKS: usize = 64;
+/// Answers leave on the ticks of this clock, counted from the query's arrival, so that how long a count took
+/// does not tell how much there was to count.
+const ANSWER_TICK: Duration = Duration::from_millis(250);
+/// How often each connected member's inventory is read: gossip is quick, this is certain.
+const CATCH_UP: Duration = Duration::from_secs(20);
+
+/// A node with its network.
+pub struct Service {
+    node: Arc<Node>,
+    network: Network,
+    events: JoinSet<()>,
+}
+
+impl Service {
+    /// Starts the network of a node that has joined a charter; returns once it listens.
+    pub async fn start(node: Arc<Node>, listen: Vec<String>) -> Result<Self, NodeError> {
+        let charter = &node.federation()?.charter;
+        let members = charter
+            .document()
+            .members
+            .iter()
+            .map(|m| Peer { id: m.id, addresses: m.addresses.clone() })
+            .collect();
+        let config = NetConfig::new(listen, members, charter.id().digest());
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let network = Network::start(node.secret(), config, sender).await?;
+        let spread = Arc::new(Spread::new(Arc::clone(&node), network.clone()));
+        let mut events = JoinSet::new();
+        events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), receiver));
+        events.spawn(catch_up(network.clone(), spread));
+        Ok(Self { node, network, events })
+    }
+
+    /// The node.
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Asks every member and puts the release together. `told` hears how many have answered.
+    pub async fn ask(
+        &self,
+        query: Query,
+        told: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Signed<Release>, NodeError> {
+        let (query, plan) = self.node.question(query)?;
+        let members: Vec<NodeId> =
+            self.node.federation()?.charter.document().members.iter().map(|m| m.id).collect();
+        let count = members.len() as u64;
+        let mut asking = JoinSet::new();
+        for member in members {
+            let (node, network, envelope) =
+                (Arc::clone(&self.node), self.network.clone(), query.envelope().clone());
+            asking.spawn(async move {
+                let answer = if member == node.id() {
+                    tokio::task::spawn_blocking(move || node.answer(envelope, member, now()))
+                        .await
+                        .ok()
+                        .and_then(Result::ok)
+                } else {
+                    ask_member(&network, member, envelope).await
+                };
+                (member, answer)
+            });
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = asking.join_next().await {
+            answers.extend(answer.ok());
+            told(answers.len() as u64, count);
+        }
+        let node = Arc::clone(&self.node);
+        let release = tokio::task::spawn_blocking(move || node.release(&query, &plan, answers, now()))
+            .await
+            .map_err(|e| NodeError::new(Class::Network, e))??;
+        self.publish_release(&release).await?;
+        Ok(release)
+    }
+
+    /// Tells the members of documents; true if one heard it now.
+    pub async fn announce(&self, announcements: Vec<Announcement>) -> bool {
+        let mut told = false;
+        for announcement in announcements {
+            told |= self.network.announce(announcement).await.is_ok();
+        }
+        told
+    }
+
+    /// Stops serving and closes the network.
+    pub async fn stop(mut self) {
+        self.network.clone().shutdown().await;
+        self.events.shutdown().await;
+    }
+
+    async fn publish_release(&self, release: &Signed<Release>) -> Result<(), NodeError> {
+        let json = release.envelope().to_json().map_err(NodeError::input)?;
+        let announcement =
+            Announcement { kind: Spreading::Release, id: Digest::of(&json), bytes: json.len() as u64 };
+        self.node.accept(Spreading::Release, &json, now())?;
+        self.announce(vec![announcement]).await;
+        Ok(())
+    }
+}
+
+/// One member's answer, asked twice if it was busy or the connection was just being made.
+async fn ask_member(network: &Network, member: NodeId, envelope: Envelope) -> Option<Envelope> {
+    for pause in [Duration::from_millis(700), Duration::ZERO] {
+        match network.request(member, Request::Query { envelope: envelope.clone() }).await {
+            Ok(Reply::Answer { envelope }) => return Some(envelope),
+            Ok(other) => tracing::info!(member = member.short(), ?other, "no answer"),
+            Err(error) => tracing::info!(member = member.short(), %error, "no answer"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    None
+}
+
+async fn serve(node: Arc<Node>, spread: Arc<Spread>, mut events: mpsc::Receiver<Inbound>) {
+    let mut tasks = JoinSet::new();
+    while let Some(event) = events.recv().await {
+        while tasks.len() >= TASKS {
+            tasks.join_next().await;
+        }
+        while tasks.try_join_next().is_some() {}
+        match event {
+            Inbound::Request { from, request, reply } => {
+                tasks.spawn(respond(Arc::clone(&node), from, request, reply));
+            }
+            Inbound::Announced { from, via, announcement } => {
+                let spread = Arc::clone(&spread);
+                tasks.spawn(async move { spread.announced(from, via, announcement).await });
+            }
+            Inbound::Connected(peer) => {
+                let spread = Arc::clone(&spread);
+                tasks.spawn(async move { spread.catch_up(peer).await });
+            }
+            Inbound::Disconnected(_) => {}
+        }
+    }
+}
+
+async fn catch_up(network: Network, spread: Arc<Spread>) {
+    let mut ticks = tokio::time::interval(CATCH_UP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let connected = network.peers().into_iter().filter(|p| p.state == crate::net::PeerState::Connected);
+        for peer in connected {
+            spread.catch_up(peer.id).await;
+        }
+    }
+}
+
+async fn respond(node: Arc<Node>, from: NodeId, request: Request, responder: Responder) {
+    let arrived = Instant::now();
+    let is_query = matches!(request, Request::Query { .. });
+    let served = tokio::task::spawn_blocking(move || match request {
+        Request::Query { envelope } => match node.answer(envelope, from, now()) {
+            Ok(envelope) => Reply::Answer { envelope },
+            Err(AnswerError::NotAcceptable) => Reply::Declined { why: Declined::NotAcceptable },
+            Err(AnswerError::Node(error)) => {
+                tracing::error!(%error, "a query could not be answered");
+                Reply::Declined { why: Declined::Busy }
+            }
+        },
+        Request::Fetch { id, offset } => {
+            node.page(&id, offset).unwrap_or(Reply::Declined { why: Declined::Busy })
+        }
+        Request::Inventory { after } => node.inventory(after),
+    });
+    let reply = served.await.unwrap_or(Reply::Declined { why: Declined::Busy });
+    if is_query {
+        let ticks = arrived.elapsed().as_millis() / ANSWER_TICK.as_millis() + 1;
+        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+        tokio::time::sleep_until(arrived + ANSWER_TICK.saturating_mul(ticks)).await;
+    }
+    if let Err(error) = responder.reply(&reply) {
+        tracing::error!(%error, "a reply is over its bound");
+    }
+}

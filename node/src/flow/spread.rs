@@ -1,0 +1,188 @@
+//! How documents reach everyone: announced, fetched, checked, kept; and asked after, since gossip may miss
+//! (docs/protocol.md §8).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hedgerow_protocol::{
+    document::{Envelope, Signed},
+    id::{Digest, NodeId},
+    indicator::Batch,
+    limits,
+    release::verify,
+    time::Timestamp,
+    wire::{Announcement, Declined, Reply, Request, Spreading},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    error::NodeError,
+    net::Network,
+    node::{Node, now},
+};
+
+/// Documents fetched at once. More wait their turn as the tasks of their announcements, whose number the
+/// network's rates bound.
+const FETCHES: usize = 4;
+
+impl Node {
+    /// A page of a document, or that it is not here.
+    pub(crate) fn page(&self, id: &Digest, offset: u64) -> Result<Reply, NodeError> {
+        let page = self.documents.page(id, offset, limits::PAGE_BYTES)?;
+        Ok(page.map_or(Reply::Declined { why: Declined::NotHere }, |bytes| Reply::Page { bytes }))
+    }
+
+    /// A page of the inventory.
+    pub(crate) fn inventory(&self, after: u64) -> Reply {
+        Reply::Inventory { entries: self.documents.inventory(after, limits::INVENTORY_IDS) }
+    }
+
+    /// Checks a fetched document and keeps it, or says what is wrong with it.
+    pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<(), NodeError> {
+        match kind {
+            Spreading::Batch => {
+                let batch: Signed<Batch> =
+                    Envelope::from_json(json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+                let taken = self.take_batch(&batch, json, now)?;
+                for (object, why) in &taken.rejected {
+                    tracing::warn!(object, %why, "an object of a batch was not taken");
+                }
+                tracing::info!(stored = taken.stored, updated = taken.updated, "a batch was taken in");
+            }
+            Spreading::Release => {
+                let charter = self.federation()?.charter.id();
+                let report = verify(json, Some(charter));
+                if let Some(check) = report.checks().iter().find(|c| !c.holds) {
+                    return Err(NodeError::invalid(format!("a release fails {}: {}", check.name, check.detail)));
+                }
+                self.documents.insert(Spreading::Release, json)?;
+                tracing::info!("a release was taken in");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is being fetched, and how far each member's inventory was read.
+pub(crate) struct Spread {
+    node: Arc<Node>,
+    network: Network,
+    fetching: Semaphore,
+    seen: Mutex<HashMap<NodeId, u64>>,
+    /// Documents that did not hold: not fetched again from whoever offers them.
+    refused: Mutex<std::collections::HashSet<Digest>>,
+}
+
+/// Most refused documents remembered; beyond it the memory is cleared and they may be fetched once more.
+const REFUSED: usize = 10_000;
+
+impl Spread {
+    pub(crate) fn new(node: Arc<Node>, network: Network) -> Self {
+        Self {
+            node,
+            network,
+            fetching: Semaphore::new(FETCHES),
+            seen: Mutex::new(HashMap::new()),
+            refused: Mutex::new(std::collections::HashSet::new()),
+        }
+    }
+
+    /// Fetches an announced document from `via`, who forwarded it, or else from `from`, who signed it.
+    pub(crate) async fn announced(&self, from: NodeId, via: NodeId, announcement: Announcement) {
+        for peer in if from == via { vec![from] } else { vec![from, via] } {
+            match self.fetch(peer, &announcement).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(peer = peer.short(), %error, "a document could not be fetched"),
+            }
+        }
+    }
+
+    /// Reads what `peer` holds beyond what was read before, and fetches what is missing here.
+    pub(crate) async fn catch_up(&self, peer: NodeId) {
+        loop {
+            let after = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied().unwrap_or(0);
+            let entries = match self.network.request(peer, Request::Inventory { after }).await {
+                Ok(Reply::Inventory { entries }) if entries.len() <= limits::INVENTORY_IDS => entries,
+                _ => return,
+            };
+            let (mut read, full) = (after, entries.len() == limits::INVENTORY_IDS);
+            for entry in entries {
+                if let Err(error) = self.fetch(peer, &entry).await {
+                    tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
+                    // What was invalid stays so; what could not be had is asked for again next time.
+                    if error.class != crate::error::Class::Invalid {
+                        self.remember(peer, read);
+                        return;
+                    }
+                }
+                read += 1;
+            }
+            self.remember(peer, read);
+            if !full {
+                return;
+            }
+        }
+    }
+
+    fn remember(&self, peer: NodeId, read: u64) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, read);
+    }
+
+    async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
+        let network = |e: &dyn std::fmt::Display| NodeError::new(crate::error::Class::Network, e.to_string());
+        let Announcement { kind, id, bytes } = announcement.clone();
+        let limit = match kind {
+            Spreading::Batch => limits::BATCH_BYTES as u64 * 2,
+            Spreading::Release => limits::DOCUMENT_BYTES as u64,
+        };
+        if bytes == 0 || bytes > limit {
+            return Err(NodeError::invalid("a document is announced longer than its kind may be"));
+        }
+        let _turn = self.fetching.acquire().await.map_err(|e| network(&e))?;
+        let known = || {
+            self.node.documents.contains(&id)
+                || self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+        };
+        if known() {
+            return Ok(());
+        }
+        let mut json: Vec<u8> = Vec::new();
+        while (json.len() as u64) < bytes {
+            let request = Request::Fetch { id, offset: json.len() as u64 };
+            match self.network.request(peer, request).await {
+                Ok(Reply::Page { bytes: page })
+                    if !page.is_empty()
+                        && page.len() <= limits::PAGE_BYTES
+                        && json.len() as u64 + page.len() as u64 <= bytes =>
+                {
+                    json.extend(page);
+                }
+                Ok(Reply::Declined { why: Declined::Busy }) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    return Err(network(&"the member is busy"));
+                }
+                Ok(_) => return Err(NodeError::invalid("a document's pages are not as announced")),
+                Err(error) => return Err(network(&error)),
+            }
+        }
+        if Digest::of(&json) != id {
+            return Err(NodeError::invalid("a document is not the one announced"));
+        }
+        let node = Arc::clone(&self.node);
+        let accepted = tokio::task::spawn_blocking(move || node.accept(kind, &json, now())).await;
+        let accepted = accepted.map_err(|e| network(&e))?;
+        if let Err(error) = &accepted {
+            tracing::warn!(%error, "a document was refused");
+            if error.class == crate::error::Class::Invalid {
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                if refused.len() >= REFUSED {
+                    refused.clear();
+                }
+                refused.insert(id);
+            }
+        }
+        accepted
+    }
+}

@@ -1,0 +1,134 @@
+//! The node: the one place that joins the parts (docs/protocol.md §1).
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use hedgerow_protocol::{
+    document::{Charter, Member, NodeSecret, Signed},
+    id::NodeId,
+    time::Timestamp,
+};
+use rand::rngs::StdRng;
+
+use crate::{
+    error::NodeError,
+    store::{Documents, KdfParams, Ledger, Library, Passphrase, Records, Settings, StoreError, Vault},
+};
+
+/// One organisation's node with its vault open. Everything that needs no network happens through it.
+pub struct Node {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) records: Records,
+    pub(crate) documents: Documents,
+    pub(crate) library: Library,
+    pub(crate) settings: Settings,
+    pub(crate) secret: NodeSecret,
+    pub(crate) member: Signed<Member>,
+    pub(crate) federation: Option<Federation>,
+    /// Answers are made one at a time, so that two askers of one plan get one answer.
+    pub(crate) answering: Mutex<()>,
+}
+
+/// What a node has once it joined a charter.
+pub(crate) struct Federation {
+    pub(crate) charter: Signed<Charter>,
+    pub(crate) ledger: Ledger,
+}
+
+impl Node {
+    /// Makes a vault in `home` with a fresh key for this organisation.
+    pub fn init(
+        home: &Path,
+        passphrase: &Passphrase,
+        kdf: KdfParams,
+        name: String,
+        contact: String,
+        addresses: Vec<String>,
+    ) -> Result<Self, NodeError> {
+        let secret = NodeSecret::generate(&mut random());
+        let member = Member { id: secret.node_id(), name, contact, addresses };
+        let member = Signed::new(member, &secret).map_err(NodeError::input)?;
+        let vault = Arc::new(Vault::create(home, passphrase, kdf)?);
+        Settings::new(Arc::clone(&vault)).put_identity(&secret, &member)?;
+        Self::over(vault)
+    }
+
+    /// Opens the vault in `home`.
+    pub fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, NodeError> {
+        Self::over(Arc::new(Vault::open(home, passphrase)?))
+    }
+
+    fn over(vault: Arc<Vault>) -> Result<Self, NodeError> {
+        let settings = Settings::new(Arc::clone(&vault));
+        let missing = || StoreError::Damaged("the node's key is missing");
+        let secret = settings.identity()?.ok_or_else(missing)?;
+        let member = settings.member()?.ok_or_else(missing)?;
+        let federation = match settings.charter()? {
+            Some(charter) => {
+                let ledger = Ledger::open(Arc::clone(&vault), charter.document().caps())?;
+                Some(Federation { charter, ledger })
+            }
+            None => None,
+        };
+        Ok(Self {
+            records: Records::open(Arc::clone(&vault))?,
+            documents: Documents::open(Arc::clone(&vault))?,
+            library: Library::new(Arc::clone(&vault)),
+            settings,
+            secret,
+            member,
+            federation,
+            answering: Mutex::new(()),
+            vault,
+        })
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.secret.node_id()
+    }
+
+    /// How this node presents itself, signed by its key.
+    pub const fn member(&self) -> &Signed<Member> {
+        &self.member
+    }
+
+    /// The charter it joined.
+    pub fn charter(&self) -> Option<&Signed<Charter>> {
+        self.federation.as_ref().map(|f| &f.charter)
+    }
+
+    /// The folder of its vault.
+    pub fn home(&self) -> &Path {
+        self.vault.home()
+    }
+
+    pub(crate) fn federation(&self) -> Result<&Federation, NodeError> {
+        self.federation.as_ref().ok_or_else(|| {
+            NodeError::refused("this node has joined no charter yet; `hedgerow join CHARTER` does that")
+        })
+    }
+
+    pub(crate) const fn secret(&self) -> &NodeSecret {
+        &self.secret
+    }
+}
+
+/// The time by the system's clock; the one place that reads it.
+pub fn now() -> Timestamp {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let epoch = Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap_or(0));
+    epoch.unwrap_or_else(|_| unreachable!())
+}
+
+/// A cryptographic random source (ChaCha12), seeded by the system for each use.
+pub(crate) fn random() -> StdRng {
+    use rand::SeedableRng as _;
+    StdRng::try_from_rng(&mut rand::rngs::SysRng).unwrap_or_else(|_| {
+        // Without the system's randomness no key and no noise may be made.
+        std::process::abort()
+    })
+}
