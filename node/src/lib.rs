@@ -2,3 +2,5 @@
 
 pub mod facet_row;
 pub mod form;
+pub mod reader;
+pub mod simulate;
