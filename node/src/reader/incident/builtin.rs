@@ -74,8 +74,11 @@ fn vcdb() -> Mapping {
     let region = states.split(' ').map(|s| (s, "US")).chain(provinces.split(' ').map(|s| (s, "CA")));
     // Namibia's code is also "not available", which is what it means in this column.
     let region: Vec<_> = region.chain([("NA", "XX"), ("NSW", "AU")]).collect();
-    // Country codes of the same letters are no states of that list; nothing else in the column is a country.
-    let region = or(coded(&["victim.state"], &region), "XX", "XX");
+    // Two letters that happen to be a country's code are none here: nobody wrote countries in this column.
+    let region = Source { only_codes: true, ..or(coded(&["victim.state"], &region), "XX", "XX") };
+    // The set is of breaches; the pattern that breaches nothing has no harm of ours.
+    let unless = Some(Test { column: "pattern".to_owned(), equals: texts(&["denial of service"]) });
+    let harm = Source { unless, default: Some("none".to_owned()), ..Source::constant("data-exposed") };
     mapping(
         "vcdb",
         0,
@@ -86,6 +89,7 @@ fn vcdb() -> Mapping {
             (Field::Secondary, secondary),
             (Field::Role, Source::constant("organisation")),
             (Field::Region, region),
+            (Field::Harm, harm),
             (Field::Subdivision, coded(&["victim.state"], &[("NA", "")])),
             (Field::Notes, Source::columns(&["victim.industry.name"])),
         ],
@@ -170,6 +174,7 @@ fn keepiton() -> Mapping {
             // Nobody's government is suspected of what nobody, or no government, is known to have ordered.
             (Field::Origin, ordered(Source::columns(&["country"]), "XX")),
             (Field::Confidence, ordered(confidence, "none")),
+            // The coalition records what its members and the helpline of its coordinator report.
             (Field::Basis, ordered(Source::constant("helpline"), "none")),
             (Field::Platform, platform),
             (Field::Subdivision, Source::columns(&["State/India"])),

@@ -153,7 +153,7 @@ impl<R: Read> Rows<R> {
             Ok(found) => found?,
             Err(error) => {
                 self.ended = true;
-                return Some((self.line + 1, error).into());
+                return Some(Found::stop(self.line + 1, error));
             }
         };
         let result = match cut {
@@ -168,7 +168,7 @@ impl<R: Read> Rows<R> {
             }
             Cut::Row(row) => self.row(row),
         };
-        Some(Found::Row { line, result })
+        Some(Found::row(line, result))
     }
 
     fn row(&mut self, row: Vec<Vec<u8>>) -> Result<Incoming, Rejection> {

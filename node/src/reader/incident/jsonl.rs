@@ -20,7 +20,7 @@ impl<R: Read> Rows<R> {
         loop {
             let line = match self.lines.next() {
                 Ok(line) => line?,
-                Err(error) => return Some((self.line + 1, error).into()),
+                Err(error) => return Some(Found::stop(self.line + 1, error)),
             };
             self.line += 1;
             let result = match line {
@@ -28,7 +28,7 @@ impl<R: Read> Rows<R> {
                 Line::Text(text) if text.trim_ascii().is_empty() => continue,
                 Line::Text(text) => self.row(&text),
             };
-            return Some(Found::Row { line: self.line, result });
+            return Some(Found::row(self.line, result));
         }
     }
 

@@ -192,6 +192,9 @@ pub struct Source {
     /// Values, in any case, and what they become; an empty text is no value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub codes: BTreeMap<String, String>,
+    /// Whether only `codes` counts: a value that happens to be a code or the name of a country is none then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_codes: bool,
     /// For values that are neither code, label nor in `codes`; without it their rows are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other: Option<String>,
@@ -261,6 +264,7 @@ struct Planned {
     columns: Vec<(usize, String)>,
     separator: Option<String>,
     codes: BTreeMap<String, String>,
+    only_codes: bool,
     other: Option<String>,
     default: Option<String>,
 }
@@ -366,6 +370,7 @@ impl Planned {
         }
         let Some(dimension) = self.field.dimension() else { return Ok(text.to_owned()) };
         let known = match dimension {
+            _ if self.only_codes => None,
             Dimension::Origin | Dimension::Region => country::code(text),
             _ => {
                 let lower = text.to_lowercase();
@@ -408,6 +413,7 @@ fn planned(field: Field, source: &Source, headers: &[String]) -> Result<Planned,
         columns: source.columns.iter().map(|c| Ok((place(c)?, c.clone()))).collect::<Result<_, _>>()?,
         separator: source.separator.clone(),
         codes: source.codes.iter().map(|(k, v)| (k.trim().to_lowercase(), v.clone())).collect(),
+        only_codes: source.only_codes,
         other: source.other.clone(),
         default: source.default.clone(),
     })

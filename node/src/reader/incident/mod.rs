@@ -152,16 +152,22 @@ enum Rows<R: Read> {
     JsonLines(Box<jsonl::Rows<R>>),
 }
 
-/// What one of the readers finds: a row, or the end of what can be read.
-enum Found {
-    Row { line: u64, result: Result<Incoming, Rejection> },
-    Stop { line: u64, rejection: Rejection },
+/// What one of the readers finds.
+struct Found {
+    line: u64,
+    result: Result<Incoming, Rejection>,
+    /// Nothing after this can be read.
+    stop: bool,
 }
 
-impl From<(u64, io::Error)> for Found {
-    fn from((line, error): (u64, io::Error)) -> Self {
-        let reason = format!("nothing from here on was read: {error}");
-        Self::Stop { line, rejection: Rejection::row(reason) }
+impl Found {
+    fn row(line: u64, result: Result<Incoming, Rejection>) -> Self {
+        Self { line, result, stop: false }
+    }
+
+    fn stop(line: u64, reason: impl fmt::Display) -> Self {
+        let reason = format!("nothing from here on was read: {reason}");
+        Self { line, result: Err(Rejection::row(reason)), stop: true }
     }
 }
 
@@ -283,15 +289,9 @@ impl<R: Read> Iterator for Incidents<R> {
             Rows::Veris(rows) => rows.next(),
             Rows::JsonLines(rows) => rows.next(),
         };
-        match found? {
-            Found::Row { line, result } => {
-                Some(Row { line, result: result.and_then(|incoming| self.settle(incoming)) })
-            }
-            Found::Stop { line, rejection } => {
-                self.stopped = true;
-                Some(Row { line, result: Err(rejection) })
-            }
-        }
+        let Found { line, result, stop } = found?;
+        self.stopped = stop;
+        Some(Row { line, result: result.and_then(|incoming| self.settle(incoming)) })
     }
 }
 

@@ -159,7 +159,8 @@ const VCDB: &str = "year,victim.state,action.Malware,action.Hacking,action.Socia
 #[test]
 fn published_sets_are_known_by_their_columns() {
     let file = format!(
-        "{VCDB}2010,NY,1,1,1,0,0,1,0,0,Public ,Crimeware\n1971,NA,0,1,0,0,0,0,0,0,,Denial of Service\n"
+        "{VCDB}2010,NY,1,1,1,0,0,1,0,0,Public ,Crimeware\n1971,NA,0,1,0,0,0,0,0,0,,Denial of Service\n\
+         2010,LV,0,1,0,0,0,0,0,0,,Crimeware\n"
     );
     let mut reader = read(file.as_bytes(), named("v.csv")).unwrap();
     assert_eq!((reader.format(), reader.mapping()), (Format::Csv, Some("vcdb")));
@@ -167,7 +168,8 @@ fn published_sets_are_known_by_their_columns() {
     let (first, second) = (form(&found[0]), form(&found[1]));
     assert_eq!((&*first.tactic, &*first.region, &*first.day), ("T05", "US", "2010-07-01"));
     assert_eq!(first.secondary, ["T01", "T19"]);
-    assert_eq!((&*second.tactic, &*second.region), ("T16", "XX"));
+    assert_eq!((&*second.tactic, &*second.region, &*second.harm), ("T16", "XX", "none"));
+    assert_eq!((&*form(&found[2]).region, &*first.harm), ("XX", "data-exposed"), "LV is no Latvia here");
     assert_eq!(second.consent_statistics, "yes");
 
     let pegasus =

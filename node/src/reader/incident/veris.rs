@@ -36,15 +36,14 @@ impl<R: Read> Rows<R> {
             return None;
         }
         match self.object() {
-            Ok(Some((line, Some(bytes)))) => Some(Found::Row { line, result: self.incident(&bytes) }),
+            Ok(Some((line, Some(bytes)))) => Some(Found::row(line, self.incident(&bytes))),
             Ok(Some((line, None))) => {
                 let reason = "this incident is longer than 1 MiB, or not closed";
                 if self.by_line {
-                    return Some(Found::Row { line, result: Err(Rejection::row(reason)) });
+                    return Some(Found::row(line, Err(Rejection::row(reason))));
                 }
                 self.ended = true;
-                let reason = format!("{reason}; nothing from here on was read");
-                Some(Found::Stop { line, rejection: Rejection::row(reason) })
+                Some(Found::stop(line, reason))
             }
             Ok(None) => {
                 self.ended = true;
@@ -52,7 +51,7 @@ impl<R: Read> Rows<R> {
             }
             Err(error) => {
                 self.ended = true;
-                Some((self.line + 1, error).into())
+                Some(Found::stop(self.line + 1, error))
             }
         }
     }
