@@ -1,7 +1,8 @@
 //! Mappings of published data sets, known by their columns.
 //!
 //! Each says `yes` to statistics: these sets are public, coded by their publishers, and name no person in the
-//! columns read here, so there is nobody whose consent is overridden. A group's own file never matches one.
+//! columns read here, so there is nobody whose consent is overridden. A file must have every column of a mapping
+//! to be taken for its set; whoever keeps own cases in such columns names a mapping of their own.
 
 use std::sync::LazyLock;
 

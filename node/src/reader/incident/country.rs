@@ -100,6 +100,8 @@ mod tests {
             ("Turkey", Some("TR")),
             ("Côte d’Ivoire", Some("CI")),
             ("Korea (somewhere)", None),
+            ("Congo (somewhere)", None),
+            ("Guinea, Equatorial", None),
             ("Congo (Democratic Republic)", Some("CD")),
             ("Atlantis", None),
             ("", None),

@@ -67,11 +67,15 @@ impl<R: Read> Rows<R> {
         let first = header()?;
         let split = |header: &[u8], given: Option<char>| {
             let delimiter = given.and_then(|c| u8::try_from(c).ok()).unwrap_or_else(|| delimiter(header));
-            let cells = cells(header, delimiter).unwrap_or_default();
+            let open = after(Place::CellStart, header, delimiter) == Place::Quoted;
+            let cells = if open { None } else { cells(header, delimiter) }.unwrap_or_default();
             let names = cells.iter().map(|c| String::from_utf8_lossy(c).trim().to_owned());
             (delimiter, names.collect::<Vec<_>>())
         };
         let (mut delimiter, mut headers) = split(&first, mapping.as_ref().and_then(|m| m.delimiter));
+        if headers.is_empty() {
+            return Err(ReadError::Header);
+        }
         let mapping = match mapping.or_else(|| builtin::known(&headers, 0).cloned()) {
             Some(mapping) => mapping,
             None => {

@@ -108,6 +108,11 @@ pub enum ReadError {
     /// No header line.
     #[error("the file ends before its header line; look at skip_lines in the mapping")]
     NoHeader,
+    /// A header line that is not one row of cells.
+    #[error(
+        "the header line is no row of cells; save the file with ordinary line ends and each name on one line"
+    )]
+    Header,
     /// Neither a mapping nor a header that a built-in one knows.
     #[error("no built-in mapping knows these columns; save the proposed mapping, edit it, and name it")]
     NoMapping {

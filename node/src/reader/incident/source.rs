@@ -241,21 +241,18 @@ mod tests {
 
     #[test]
     fn a_file_past_its_bound_ends_in_an_error() {
-        let mut lines = Lines::new(io::repeat(b'\n').take(FILE_BYTES + 1), None).unwrap();
-        lines.input = BufReader::with_capacity(
-            1 << 20,
-            Utf8 {
-                raw: Bounded {
-                    input: io::Cursor::new(Vec::new()).chain(io::repeat(b'x').take(FILE_BYTES + 1)),
-                    left: 8,
-                },
-                decoder: None,
-                pending: Vec::new(),
-                at: 0,
-                ended: false,
-            },
+        let read = |left| {
+            let mut all = Vec::new();
+            Bounded { input: &b"eight by"[..], left }.read_to_end(&mut all)
+        };
+        assert_eq!(read(8).ok(), Some(8));
+        assert_eq!(read(7).err().map(|e| e.kind()), Some(io::ErrorKind::FileTooLarge));
+        let mut lines = Lines::new(io::repeat(b'x'), None).unwrap();
+        assert_eq!(
+            lines.next().err().map(|e| e.kind()),
+            Some(io::ErrorKind::FileTooLarge),
+            "to the end of a line"
         );
-        assert_eq!(lines.next().err().map(|e| e.kind()), Some(io::ErrorKind::FileTooLarge));
     }
 
     #[test]
@@ -267,6 +264,8 @@ mod tests {
         let [first, second, third] = digests();
         assert!(first != second && second != third && first != third);
         assert_eq!(digests(), [first, second, third]);
+        let alone = |row: [&'static str; 2]| Digests::default().next("csv", row.into_iter());
+        assert_ne!(alone(["a", "b"]), alone(["ab", ""]), "cells do not run into each other");
         assert_ne!(Digests::default().next("jsonl", ["a", "b"].into_iter()), first);
         assert_eq!(pseudonym(&first).len(), 20);
     }

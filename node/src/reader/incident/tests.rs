@@ -201,9 +201,10 @@ fn what_is_assumed_of_consent_goes_before_the_file() {
     assert!(matches!(read(file.as_bytes(), assume("maybe")), Err(ReadError::Consent)));
 }
 
-const INCIDENT: &str = r#"{"incident_id":"i1","action":{"hacking":{"variety":["DoS"]},"malware":{}},
+const INCIDENT: &str = r#"{"incident_id":"i1","summary":"a } and \" }} in a text {",
+ "action":{"hacking":{"variety":["DoS"]},"malware":{}},
  "actor":{"external":{"country":["Unknown","CN"]}},"victim":{"country":["US"],"state":"NY"},
- "timeline":{"incident":{"year":2014,"month":5}}, "summary":"a } in a text"}"#;
+ "timeline":{"incident":{"year":2014,"month":5}}}"#;
 
 #[test]
 fn veris_comes_alone_in_an_array_or_by_the_line() {
@@ -256,6 +257,9 @@ fn json_lines_name_the_field_and_never_the_value() {
     assert_eq!(columns, [Some("tactic"), Some("person"), None, None, None]);
     assert!(found[1..6].iter().all(|r| !refusal(r).reason.contains("secret")));
     assert_eq!(form(&found[0]), form(&found[6]));
+    let source = |line: &str| rows_as(line.as_bytes(), named("x.jsonl"))[0].result.as_ref().unwrap().source;
+    let lines: Vec<_> = file.lines().collect();
+    assert_eq!(source(lines[0]), source(lines[6]), "the order of fields makes no other record");
     assert_ne!(found[0].result.as_ref().unwrap().source, found[6].result.as_ref().unwrap().source);
 }
 
@@ -282,6 +286,28 @@ proptest! {
             let person = format!("p{cell}");
             prop_assert_eq!(form(row).person.as_str(), person.trim());
         }
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_read() {
+    let page = include_str!("../../../../docs/records.md");
+    let examples: Vec<_> =
+        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [record, mapping] = examples[..] else { panic!("two examples") };
+    assert!(rows_as(record.as_bytes(), named("x.jsonl"))[0].result.is_ok());
+    let file = b"Date of incident;Reported;Type;Doxxed;State;Went to police;Client;Consent\n\
+        ;4.3.2025;pegasus;YES;Iran/Iraq;x;c1;Ja\n";
+    let found = rows(file, mapping);
+    let form = form(&found[0]);
+    assert_eq!((&*form.tactic, &*form.origin, &*form.consent_statistics), ("T04", "IR", "yes"));
+    assert_eq!((&*form.secondary[0], &*form.help[0].institution), ("T08", "police"));
+}
+
+#[test]
+fn a_header_that_is_no_row_says_what_to_do() {
+    for file in [&b"when,what\r2025-01-01,T01\r"[..], b"\"when,\nwhat\n2025-01-01,T01\n"] {
+        assert!(matches!(read(file, named("a.csv")), Err(ReadError::Header)));
     }
 }
 
