@@ -2,10 +2,14 @@
 //!
 //! `store` and `net` do not know each other; `flow` joins them, one file for each thing a user does.
 
+pub mod api;
 pub mod error;
+pub mod export;
 pub mod facet_row;
 pub mod flow;
 pub mod form;
 pub mod net;
 pub mod node;
+pub mod reader;
+pub mod simulate;
 pub mod store;

@@ -91,7 +91,10 @@ impl Node {
     ) -> Result<(Published, Vec<Announcement>), NodeError> {
         let charter = self.federation()?.charter.document();
         if tlp > charter.tlp {
-            return Err(NodeError::refused(format!("the charter lets members publish up to TLP {}", charter.tlp)));
+            return Err(NodeError::refused(format!(
+                "the charter lets members publish up to TLP {}",
+                charter.tlp
+            )));
         }
         let drafts: Vec<Entry> = self.library.entries()?.into_iter().filter(Entry::is_draft).collect();
         let words = |id: &str| {
@@ -167,7 +170,12 @@ impl Node {
     }
 
     /// Takes in a batch that another member signed.
-    pub(crate) fn take_batch(&self, batch: &Signed<Batch>, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
+    pub(crate) fn take_batch(
+        &self,
+        batch: &Signed<Batch>,
+        json: &[u8],
+        now: Timestamp,
+    ) -> Result<Taken, NodeError> {
         let charter = &self.federation()?.charter;
         let signer = batch.sole_signer().map_err(NodeError::invalid)?;
         if charter.document().member(&signer).is_none() {

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use hedgerow_protocol::{
     document::{Envelope, Signed},
+    id::Digest,
     id::NodeId,
     release::Release,
     statistic::Query,
     wire::{Announcement, Declined, Reply, Request, Spreading},
-    id::Digest,
 };
 use tokio::{
     sync::mpsc,

@@ -55,7 +55,10 @@ impl Node {
                 let charter = self.federation()?.charter.id();
                 let report = verify(json, Some(charter));
                 if let Some(check) = report.checks().iter().find(|c| !c.holds) {
-                    return Err(NodeError::invalid(format!("a release fails {}: {}", check.name, check.detail)));
+                    return Err(NodeError::invalid(format!(
+                        "a release fails {}: {}",
+                        check.name, check.detail
+                    )));
                 }
                 self.documents.insert(Spreading::Release, json)?;
                 tracing::info!("a release was taken in");
@@ -102,7 +105,8 @@ impl Spread {
     /// Reads what `peer` holds beyond what was read before, and fetches what is missing here.
     pub(crate) async fn catch_up(&self, peer: NodeId) {
         loop {
-            let after = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied().unwrap_or(0);
+            let after =
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied().unwrap_or(0);
             let entries = match self.network.request(peer, Request::Inventory { after }).await {
                 Ok(Reply::Inventory { entries }) if entries.len() <= limits::INVENTORY_IDS => entries,
                 _ => return,

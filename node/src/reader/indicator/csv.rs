@@ -1,0 +1,192 @@
+//! CSV of indicators: columns are known by their names (docs/indicators.md).
+//!
+//! A table either says in a type column what its value column holds, or has columns that are kinds of their
+//! own. A row of the latter with several values is one indicator, for the first of them in the order of
+//! [`KINDS`], so that rows read and rows accounted for stay the same number; the others go into its description.
+
+use csv::{ReaderBuilder, StringRecord};
+use hedgerow_protocol::{
+    indicator::{Observable, ObservableKind as K, StixObject},
+    time::Timestamp,
+};
+
+use super::{ReadError, Row};
+
+/// Columns that are a kind of their own, in the order in which they are preferred.
+const KINDS: [(&str, K); 20] = [
+    ("domain", K::Domain),
+    ("domain_name", K::Domain),
+    ("hostname", K::Domain),
+    ("url", K::Url),
+    ("ip", K::Ipv4),
+    ("ip_address", K::Ipv4),
+    ("ipv4", K::Ipv4),
+    ("ipv6", K::Ipv6),
+    ("email", K::Email),
+    ("sha512", K::Sha512),
+    ("sha256", K::Sha256),
+    ("sha1", K::Sha1),
+    ("md5", K::Md5),
+    ("process", K::Process),
+    ("process_name", K::Process),
+    ("file_name", K::FileName),
+    ("filename", K::FileName),
+    ("file_path", K::FilePath),
+    ("app_id", K::AppId),
+    ("package", K::AppId),
+];
+
+/// Types of a type column: MISP's attribute types and what stalkerware lists use.
+const TYPES: [(&str, K); 25] = [
+    ("domain", K::Domain),
+    ("hostname", K::Domain),
+    ("url", K::Url),
+    ("uri", K::Url),
+    ("link", K::Url),
+    ("ip", K::Ipv4),
+    ("ip-dst", K::Ipv4),
+    ("ip-src", K::Ipv4),
+    ("ipv4", K::Ipv4),
+    ("ipv6", K::Ipv6),
+    ("email", K::Email),
+    ("email-src", K::Email),
+    ("email-addr", K::Email),
+    ("md5", K::Md5),
+    ("sha1", K::Sha1),
+    ("sha256", K::Sha256),
+    ("sha512", K::Sha512),
+    ("filename", K::FileName),
+    ("file-name", K::FileName),
+    ("file-path", K::FilePath),
+    ("process", K::Process),
+    ("package", K::AppId),
+    ("app-id", K::AppId),
+    ("mobile-application-id", K::AppId),
+    ("configuration-profile", K::ConfigurationProfile),
+];
+
+const VALUES: [&str; 3] = ["value", "indicator", "observable"];
+const NAMES: [&str; 3] = ["name", "app", "family"];
+const WORDS: [&str; 3] = ["comment", "description", "notes"];
+
+/// Whether a line is a header that this reader understands.
+pub(super) fn knows(line: &str) -> bool {
+    line.contains(',') && Columns::of(&header(line)).is_some()
+}
+
+pub(super) fn read(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
+    let first = text.lines().next().unwrap_or_default();
+    let header = header(first);
+    let columns = Columns::of(&header).ok_or(ReadError::Columns)?;
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let result = if record.len() == header.len() {
+                    columns.row(&record, at)
+                } else {
+                    Err(format!("the row has {} fields where the header has {}", record.len(), header.len()))
+                };
+                rows.push(Row { line, context: false, result });
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                rows.push(Row { line, context: false, result: Err("the row is broken".into()) });
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn header(line: &str) -> Vec<String> {
+    line.split(',').map(|c| c.trim().trim_matches('"').to_lowercase()).collect()
+}
+
+/// Where in a row things stand.
+struct Columns {
+    typed: Option<(usize, usize)>,
+    untyped: Option<usize>,
+    kinds: Vec<(usize, K)>,
+    name: Option<usize>,
+    words: Option<usize>,
+}
+
+impl Columns {
+    fn of(header: &[String]) -> Option<Self> {
+        let find = |names: &[&str]| names.iter().find_map(|n| header.iter().position(|h| h == n));
+        let value = find(&VALUES);
+        let typed = find(&["type"]).zip(value);
+        let kinds: Vec<_> =
+            KINDS.iter().filter_map(|(n, kind)| Some((header.iter().position(|h| h == n)?, *kind))).collect();
+        let columns = Self {
+            typed,
+            untyped: value.filter(|_| typed.is_none()),
+            kinds,
+            name: find(&NAMES),
+            words: find(&WORDS),
+        };
+        (columns.typed.is_some() || columns.untyped.is_some() || !columns.kinds.is_empty()).then_some(columns)
+    }
+
+    fn row(&self, record: &StringRecord, at: Timestamp) -> Result<StixObject, String> {
+        let cell = |column: usize| record.get(column).map(str::trim).filter(|c| !c.is_empty());
+        let words = self.words.and_then(cell);
+        let name = self.name.and_then(cell);
+        if let Some((kind, value)) = self.typed {
+            let kind = cell(kind).ok_or("the type is empty")?;
+            let observable = typed(kind, cell(value).ok_or("the value is empty")?)?;
+            return Ok(StixObject::indicator(&observable, name, words, at));
+        }
+        if let Some(value) = self.untyped {
+            let value = cell(value).ok_or("the value is empty")?;
+            let observable = Observable::guess(value).map_err(|e| e.to_string())?;
+            return Ok(StixObject::indicator(&observable, name, words, at));
+        }
+        let mut found = self.kinds.iter().filter_map(|(column, kind)| Some((*kind, cell(*column)?)));
+        let (kind, value) = found.next().ok_or("every column that is known is empty")?;
+        let observable = address_or(kind, value)?;
+        let also: Vec<_> = found.filter_map(|(kind, value)| address_or(kind, value).ok()).collect();
+        let also = also.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let words = match (words, also.is_empty()) {
+            (Some(words), true) => Some(words.to_owned()),
+            (Some(words), false) => Some(format!("{words} (seen with {also})")),
+            (None, false) => Some(format!("seen with {also}")),
+            (None, true) => None,
+        };
+        Ok(StixObject::indicator(&observable, name, words.as_deref(), at))
+    }
+}
+
+/// A value by the word in its type column. Registrants and the like are people, not attacks.
+fn typed(kind: &str, value: &str) -> Result<Observable, String> {
+    let word = kind.to_lowercase();
+    if let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == word) {
+        return address_or(*kind, value);
+    }
+    // MISP joins a file's name and its hash: the hash says more.
+    if let Some(hash) = word.strip_prefix("filename|")
+        && let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == hash)
+        && let Some((_, value)) = value.rsplit_once('|')
+    {
+        return address_or(*kind, value);
+    }
+    let known = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_|".contains(c)) && word.len() <= 40;
+    Err(match (word.starts_with("whois") || word.starts_with("target"), known) {
+        (true, _) => "values of this type are about people and are not taken".into(),
+        (false, true) => format!("values of type {word} are not taken"),
+        (false, false) => "the type is not known".into(),
+    })
+}
+
+/// Address columns hold either version.
+fn address_or(kind: K, value: &str) -> Result<Observable, String> {
+    let kind = match kind {
+        K::Ipv4 if value.contains("::") || value.matches(':').count() > 2 => K::Ipv6,
+        // Some lists put addresses among their domains.
+        K::Domain if Observable::new(K::Ipv4, value).is_ok() => K::Ipv4,
+        other => other,
+    };
+    Observable::new(kind, value).map_err(|e| e.to_string())
+}
