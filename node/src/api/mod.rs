@@ -1,1 +1,11 @@
-//! Local API.
+//! The local API: what a command line or a console may ask of a node (docs/operating.md).
+//!
+//! One closed set of commands. `run` carries one out on an open vault; `socket` brings the same commands to a
+//! node that is running, over a Unix socket that only its owner may open.
+
+mod command;
+mod run;
+pub mod socket;
+
+pub use command::*;
+pub use run::{Progress, run};

@@ -38,7 +38,7 @@ const CATCH_UP: Duration = Duration::from_secs(20);
 pub struct Service {
     node: Arc<Node>,
     network: Network,
-    events: JoinSet<()>,
+    _events: JoinSet<()>,
 }
 
 impl Service {
@@ -58,7 +58,7 @@ impl Service {
         let mut events = JoinSet::new();
         events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), receiver));
         events.spawn(catch_up(network.clone(), spread));
-        Ok(Self { node, network, events })
+        Ok(Self { node, network, _events: events })
     }
 
     /// The node.
@@ -119,10 +119,9 @@ impl Service {
         told
     }
 
-    /// Stops serving and closes the network.
-    pub async fn stop(mut self) {
+    /// Closes the network; what is served ends when the service is dropped.
+    pub async fn stop(&self) {
         self.network.clone().shutdown().await;
-        self.events.shutdown().await;
     }
 
     async fn publish_release(&self, release: &Signed<Release>) -> Result<(), NodeError> {

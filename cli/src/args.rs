@@ -1,0 +1,389 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use hedgerow_node::api::ImportOptions;
+use hedgerow_protocol::{
+    indicator::Tlp,
+    privacy::MicroEpsilon,
+    statistic::{Axis, Measure},
+    time::Quarter,
+};
+
+/// Share what you learn about digital transnational repression, never who it was done to.
+///
+/// Each group keeps its incident records encrypted on its own node. Only private statistics and signed threat
+/// indicators leave it. `hedgerow demo` shows all of it on this machine, with made-up records.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hedgerow",
+    version,
+    after_help = "Exit codes: 0 done; 1 something does not verify; 2 the request or a file cannot be served; \
+                  3 the vault (passphrase, damage, disk, in use); 4 refused by policy, budget or lint; \
+                  5 the network, or a node that does not run."
+)]
+pub(crate) struct Args {
+    /// Folder of this node.
+    #[arg(long, global = true, env = "HEDGEROW_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// File whose first line is the passphrase, instead of asking for it.
+    #[arg(long, global = true, env = "HEDGEROW_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON, one document, on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole federation of five nodes on this machine.
+    Demo(Demo),
+    /// Make this organisation's node: a vault and a key.
+    Init(Init),
+    /// Import incident records from CSV, VERIS JSON or JSON Lines.
+    Import(Import),
+    /// Fill the vault with made-up records, to try things out.
+    Simulate(Simulate),
+    /// Add, show, list or erase records.
+    #[command(subcommand)]
+    Record(Record),
+    /// Draw up, sign or show a federation's charter.
+    #[command(subcommand)]
+    Charter(Charter),
+    /// Join a federation whose charter is signed by its quorum.
+    Join {
+        /// The charter.
+        charter: PathBuf,
+    },
+    /// Run the node.
+    Serve(Serve),
+    /// Ask the federation a question.
+    Ask(Ask),
+    /// Check a release, offline.
+    Verify(Verify),
+    /// Import, publish, list, export or revoke threat indicators.
+    #[command(subcommand)]
+    Indicator(Indicator),
+    /// Show what was spent of the privacy budget, by whom and for what.
+    Ledger,
+    /// Show how this node is.
+    Status,
+    /// List the codes of a dimension, or the dimensions.
+    Codes {
+        /// tactic, role, origin, confidence, basis, platform, harm, help, answer, region or phase.
+        dimension: Option<String>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Stop the nodes and return once everything was shown.
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Folder for the five nodes; one that an earlier demo made is made anew.
+    #[arg(long, default_value = "hedgerow-demo", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Share these incident records among the nodes instead of made-up ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Publish these indicators instead of made-up ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) indicators: Option<PathBuf>,
+    /// How many made-up records, over all nodes.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) records: u64,
+    /// Epsilon of each question.
+    #[arg(long, default_value = "1")]
+    pub(crate) epsilon: MicroEpsilon,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    /// Name of the organisation, as other members will see it.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// How its people are reached.
+    #[arg(long, default_value = "")]
+    pub(crate) contact: String,
+    /// Multiaddress at which other members reach this node, such as /ip4/203.0.113.7/udp/4817/quic-v1; may be
+    /// given several times.
+    #[arg(long = "address", value_name = "MULTIADDR")]
+    pub(crate) addresses: Vec<String>,
+    /// Where to write the member card that goes into a charter.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) card: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// csv, veris or jsonl; told from the file if not given.
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// Encoding of the file, such as windows-1252; UTF-8 if not given.
+    #[arg(long)]
+    pub(crate) encoding: Option<String>,
+    /// JSON file that maps its columns (see docs/records.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
+    /// Consent to statistics for every row: yes, no, or "withdrawn YYYY-MM-DD".
+    #[arg(long, value_name = "CONSENT")]
+    pub(crate) assume_consent: Option<String>,
+    /// Read and report, store nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Import {
+    pub(crate) fn options(&self) -> anyhow::Result<ImportOptions> {
+        Ok(ImportOptions {
+            format: self.format.clone(),
+            encoding: self.encoding.clone(),
+            mapping: self.mapping.as_deref().map(std::path::absolute).transpose()?,
+            assume_consent: self.assume_consent.clone(),
+            dry_run: self.dry_run,
+            share: None,
+        })
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Simulate {
+    /// How many records.
+    #[arg(default_value_t = 1000)]
+    pub(crate) count: u64,
+    /// The same seed makes the same records.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Record {
+    /// Add one record, from a JSON file or from options.
+    Add(Box<RecordAdd>),
+    /// Show one record.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// List records.
+    List {
+        /// From this number on.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u64,
+    },
+    /// Erase one record. It is in no later statistic, and cannot be brought back.
+    Erase {
+        /// Its number.
+        number: u64,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RecordAdd {
+    /// JSON file with the record (- for standard input); the options below are then not read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The day it happened, YYYY-MM-DD.
+    #[arg(long, required_unless_present = "file")]
+    pub(crate) day: Option<String>,
+    /// Primary tactic, such as T04; `hedgerow codes tactic` lists them.
+    #[arg(long, required_unless_present = "file")]
+    pub(crate) tactic: Option<String>,
+    /// Pseudonym of the person, the same in all her records.
+    #[arg(long, required_unless_present = "file")]
+    pub(crate) person: Option<String>,
+    /// Role of the target.
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// State suspected behind it; needs --confidence and --basis.
+    #[arg(long)]
+    pub(crate) origin: Option<String>,
+    /// Confidence in the origin.
+    #[arg(long)]
+    pub(crate) confidence: Option<String>,
+    /// What the attribution rests on.
+    #[arg(long)]
+    pub(crate) basis: Option<String>,
+    /// Primary platform.
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// Primary harm.
+    #[arg(long)]
+    pub(crate) harm: Option<String>,
+    /// Country where the person lives.
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// Whether the person lets it be counted: yes or no.
+    #[arg(long, default_value = "no")]
+    pub(crate) consent_statistics: String,
+    /// What happened. Stays in the vault.
+    #[arg(long, default_value = "")]
+    pub(crate) narrative: String,
+    /// Your own case reference. Stays in the vault.
+    #[arg(long, default_value = "")]
+    pub(crate) reference: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Charter {
+    /// Draw up a charter from the members' cards, and sign it.
+    New(CharterNew),
+    /// Add this node's signature.
+    Sign {
+        /// The charter; it is replaced by the signed one.
+        charter: PathBuf,
+        /// Other copies of the same charter, whose signatures are taken over.
+        #[arg(long = "merge", value_name = "FILE")]
+        others: Vec<PathBuf>,
+    },
+    /// Show a charter, or the one that this node joined.
+    Show {
+        /// The charter; the node's own if not given.
+        charter: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CharterNew {
+    /// Name of the federation.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Member card of another organisation; this node's own is added.
+    #[arg(long = "member", value_name = "FILE")]
+    pub(crate) members: Vec<PathBuf>,
+    /// How many members must sign; a majority if not given.
+    #[arg(long)]
+    pub(crate) quorum: Option<u32>,
+    /// What each node may spend over all questions.
+    #[arg(long, default_value = "8")]
+    pub(crate) epsilon_total: MicroEpsilon,
+    /// Most that one question may cost.
+    #[arg(long, default_value = "2")]
+    pub(crate) epsilon_per_query: MicroEpsilon,
+    /// At how many nodes one person is assumed to be known.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) nodes_per_person: u32,
+    /// Fewest contributions that make a release; a majority if not given.
+    #[arg(long)]
+    pub(crate) contributions: Option<u32>,
+    /// Where to write it.
+    #[arg(long, default_value = "charter.json", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Multiaddress to listen on; the addresses in the charter if not given. May be given several times.
+    #[arg(long = "listen", value_name = "MULTIADDR")]
+    pub(crate) listen: Vec<String>,
+    /// End when standard input closes, so that a parent leaves nothing running.
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ask {
+    /// incidents or people.
+    #[arg(long, default_value = "people", value_parser = measure)]
+    pub(crate) count: Measure,
+    /// Axes of the answer, such as tactic,quarter.
+    #[arg(long, value_delimiter = ',', value_name = "AXIS,…")]
+    pub(crate) by: Vec<Axis>,
+    /// Conditions, such as origin=IR,role=journalist; several codes of one dimension as origin=IR|CN.
+    #[arg(long = "where", value_delimiter = ',', value_name = "DIMENSION=CODE,…")]
+    pub(crate) conditions: Vec<String>,
+    /// First quarter, such as 2025-Q1. Without a period all time is asked, or the last eight complete quarters
+    /// where the answer is by quarter or year.
+    #[arg(long)]
+    pub(crate) from: Option<Quarter>,
+    /// Last quarter.
+    #[arg(long)]
+    pub(crate) to: Option<Quarter>,
+    /// What each node is asked to spend, such as 0.5.
+    #[arg(long)]
+    pub(crate) epsilon: MicroEpsilon,
+    /// What the answer is for: a code of the charter, such as research.
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// Why it is needed, in a sentence; members see it.
+    #[arg(long, default_value = "")]
+    pub(crate) need: String,
+    /// Most cells one person counts in, below the charter's bound: fewer means less noise.
+    #[arg(long)]
+    pub(crate) cells_per_person: Option<u32>,
+    /// Where to write the release; release-<id>.json if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+fn measure(text: &str) -> Result<Measure, String> {
+    match text {
+        "incidents" => Ok(Measure::Incidents),
+        "people" => Ok(Measure::People),
+        _ => Err("incidents or people can be counted".into()),
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    /// The release.
+    pub(crate) release: PathBuf,
+    /// The charter that you trust; the release must be under it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) charter: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Indicator {
+    /// Import indicators as drafts from a STIX bundle, CSV or a plain list.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// stix, csv or list; told from the file if not given.
+        #[arg(long)]
+        format: Option<String>,
+    },
+    /// Publish every draft to the federation.
+    Publish {
+        /// clear, green or amber.
+        #[arg(long, default_value = "green")]
+        tlp: Tlp,
+        /// Publish what the lint warns of, too: you have looked at it.
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// List the library.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Write the library for other tools.
+    Export {
+        /// stix, csv or list.
+        #[arg(long, default_value = "stix")]
+        format: String,
+        /// For members of the federation: AMBER too.
+        #[arg(long)]
+        members: bool,
+        /// Where to write it; standard output if not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take an indicator back, for everyone and for good.
+    Revoke {
+        /// Its STIX id.
+        id: String,
+    },
+}

@@ -1,0 +1,87 @@
+//! A release as a table with bars and intervals.
+
+use hedgerow_protocol::{
+    release::Release,
+    statistic::{Axis, AxisValues, Measure},
+};
+
+/// Rows shown; the rest are in the release.
+const ROWS: usize = 48;
+/// Columns of a bar.
+const WIDTH: usize = 30;
+
+/// One row: what it counts, its value, and the interval of the noise around it.
+struct Row {
+    label: String,
+    value: i64,
+}
+
+/// The table of a release. Values below zero are noise; bars begin at zero.
+pub(crate) fn table(release: &Release) -> String {
+    let axes = release.plan.axes();
+    let mut rows: Vec<Row> = release
+        .values
+        .iter()
+        .enumerate()
+        .map(|(at, value)| Row { label: label(axes, &release.plan.cell(at)), value: *value })
+        .collect();
+    let all = rows.len();
+    let timed = axes.iter().any(|a| matches!(a.axis, Axis::Quarter | Axis::Year));
+    let cut = all > ROWS;
+    if cut || !timed {
+        rows.sort_by_key(|r| std::cmp::Reverse(r.value));
+    }
+    rows.truncate(ROWS);
+    let half = i64::try_from(release.interval.half_width).unwrap_or(i64::MAX);
+    let widest = rows.iter().map(|r| r.label.chars().count()).max().unwrap_or(0);
+    let most = rows.iter().map(|r| r.value.saturating_add(half)).max().unwrap_or(1).max(1);
+    let what = match release.plan.measure() {
+        Measure::Incidents => "incidents",
+        Measure::People => "people",
+    };
+    let mut text = format!("{:widest$}  {what:>9}  95% interval\n", "");
+    for row in &rows {
+        let (low, high) = (row.value.saturating_sub(half).max(0), row.value.saturating_add(half).max(0));
+        let interval = format!("{low} to {high}");
+        let bar = bar(row.value, half, most);
+        text.push_str(&format!("{:widest$}  {:>9}  {interval:<16} {bar}\n", row.label, row.value));
+    }
+    if cut {
+        text.push_str(&format!("The {ROWS} largest of {all} cells; the release holds all of them.\n"));
+    }
+    text
+}
+
+/// Full up to what is nearly sure, light up to what is still possible.
+fn bar(value: i64, half: i64, most: i64) -> String {
+    let columns = |v: i64| {
+        let v = v.max(0).min(most);
+        usize::try_from(i128::from(v) * WIDTH as i128 / i128::from(most)).unwrap_or(0)
+    };
+    let (sure, possible) = (columns(value.saturating_sub(half)), columns(value.saturating_add(half)));
+    let middle = columns(value);
+    let part = |mark: &str, n: usize| mark.repeat(n);
+    format!(
+        "{}{}{}",
+        part("█", sure),
+        part("▓", middle.saturating_sub(sure)),
+        part("░", possible.saturating_sub(middle.max(sure)))
+    )
+}
+
+/// The codes of a cell with what they mean.
+fn label(axes: &[AxisValues], codes: &[&str]) -> String {
+    if axes.is_empty() {
+        return "all".into();
+    }
+    let words = axes.iter().zip(codes).map(|(axis, code)| match axis.axis {
+        Axis::Coded(dimension) => dimension.code(code).and_then(|c| dimension.entry(c)).map_or_else(
+            || (*code).to_owned(),
+            |e| {
+                if e.code == e.label { e.label.to_owned() } else { format!("{} {}", e.code, e.label) }
+            },
+        ),
+        Axis::Quarter | Axis::Year => (*code).to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" · ")
+}

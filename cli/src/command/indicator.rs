@@ -1,0 +1,131 @@
+//! `indicator`: drafts in, published, listed, exported, taken back.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use hedgerow_node::{
+    api::{Command, Outcome},
+    flow::indicator::{Found, Published},
+};
+use serde_json::json;
+
+use super::{Context, record::rejected, write};
+use crate::{
+    args::Indicator,
+    output::{self, plain},
+};
+
+pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<ExitCode> {
+    match indicator {
+        Indicator::Import { file, format } => {
+            let command = Command::IndicatorImport { path: std::path::absolute(file)?, format };
+            let Outcome::IndicatorsImported(report) = context.session.run(&command, "importing")? else {
+                bail!("the node answered another question")
+            };
+            if context.json {
+                output::json(&report)?;
+            } else {
+                println!(
+                    "{} indicators read: {} stored as drafts, {} here before, {} rejected.",
+                    report.read,
+                    report.stored,
+                    report.duplicates,
+                    report.rejected.len()
+                );
+                rejected(&report.rejected);
+                if report.context.read > 0 {
+                    let c = &report.context;
+                    println!(
+                        "{} objects of context: {} stored, {} here before, {} rejected.",
+                        c.read,
+                        c.stored,
+                        c.duplicates,
+                        c.rejected.len()
+                    );
+                    rejected(&c.rejected);
+                }
+                println!("`hedgerow indicator publish` shares the drafts.");
+            }
+        }
+        Indicator::Publish { tlp, confirm } => {
+            let command = Command::IndicatorPublish { tlp, confirmed: confirm };
+            return published(context, context.session.run(&command, "publishing")?);
+        }
+        Indicator::Revoke { id } => {
+            return published(context, context.session.run(&Command::IndicatorRevoke { id }, "revoking")?);
+        }
+        Indicator::List { limit } => {
+            let Outcome::Indicators(list) = context.session.run(&Command::IndicatorList, "reading")? else {
+                bail!("the node answered another question")
+            };
+            if context.json {
+                output::json(&list)?;
+            } else {
+                let objects: Vec<_> = list.iter().filter(|e| e.kind == "indicator").collect();
+                for one in objects.iter().take(limit) {
+                    let tlp = one.tlp.map_or_else(String::new, |t| t.to_string());
+                    let from = one.from.as_deref().unwrap_or_default();
+                    println!(
+                        "{:<9} {tlp:<6} {:<20} {}  {}",
+                        one.state,
+                        plain(from),
+                        plain(&one.what),
+                        one.id
+                    );
+                }
+                if objects.len() > limit {
+                    println!("{} of {}; --limit shows more.", limit, objects.len());
+                }
+            }
+        }
+        Indicator::Export { format, members, out } => {
+            let Outcome::Exported(file) =
+                context.session.run(&Command::IndicatorExport { format, members }, "writing")?
+            else {
+                bail!("the node answered another question")
+            };
+            match &out {
+                Some(path) => write(path, file.text.as_bytes())?,
+                None if context.json => {}
+                None => print!("{}", file.text),
+            }
+            if context.json {
+                let text = out.is_none().then_some(&file.text);
+                output::json(
+                    &json!({ "written": file.written, "held_back": file.held_back, "file": out, "text": text }),
+                )?;
+            } else {
+                eprintln!("{} written, {} held back by their TLP label.", file.written, file.held_back);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Something was held back: exit code 4, so that a script sees it.
+fn published(context: &Context, outcome: Outcome) -> anyhow::Result<ExitCode> {
+    let Outcome::Published(report) = outcome else { bail!("the node answered another question") };
+    let Published { published, batches, announced, refused, warnings } = &report;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        println!("{published} published in {batches} signed batches.");
+        if *published > 0 && !announced {
+            println!("No member heard of it yet; they learn of it when they next catch up with this node.");
+        }
+        held_back("Refused", refused);
+        held_back("To look at; --confirm publishes them", warnings);
+    }
+    let clean = refused.is_empty() && warnings.is_empty();
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+fn held_back(title: &str, list: &[Found]) {
+    if list.is_empty() {
+        return;
+    }
+    println!("{title}: {}", list.len());
+    for found in list.iter().take(20) {
+        println!("  {}: {}", plain(&found.pattern), found.reason);
+    }
+}

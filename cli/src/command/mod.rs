@@ -1,0 +1,60 @@
+//! One file for each group of commands.
+
+mod ask;
+mod charter;
+mod demo;
+mod indicator;
+mod record;
+mod serve;
+mod show;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+
+use crate::{
+    args::{Args, Command},
+    session::Session,
+};
+
+/// What every command is given.
+pub(crate) struct Context {
+    pub(crate) session: Session,
+    pub(crate) json: bool,
+}
+
+/// Carries out what was typed.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let context = Context { session: Session::new(args.home, args.passphrase_file)?, json: args.json };
+    match args.command {
+        Command::Demo(demo) => demo::run(&context, &demo),
+        Command::Init(init) => charter::init(&context, init),
+        Command::Import(import) => record::import(&context, &import),
+        Command::Simulate(simulate) => record::simulate(&context, &simulate),
+        Command::Record(record) => record::run(&context, record),
+        Command::Charter(charter) => charter::run(&context, charter),
+        Command::Join { charter } => charter::join(&context, &charter),
+        Command::Serve(serve) => serve::run(&context, serve),
+        Command::Ask(ask) => ask::run(&context, &ask),
+        Command::Verify(verify) => ask::verify(&context, &verify),
+        Command::Indicator(indicator) => indicator::run(&context, indicator),
+        Command::Ledger => show::ledger(&context),
+        Command::Status => show::status(&context),
+        Command::Codes { dimension } => show::codes(&context, dimension.as_deref()),
+    }
+}
+
+/// Reads a file of at most 16 MiB.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
+    anyhow::ensure!(size <= 16 * 1024 * 1024, "{} is too long to be what is asked for", path.display());
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,63 @@
+//! `serve`: runs the node until it is told to stop.
+
+use std::{process::ExitCode, sync::Arc};
+
+use hedgerow_node::{api::socket::Socket, flow::serve::Service};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::{args::Serve, output, session};
+
+/// Where a node listens when neither its operator nor its charter says.
+const DEFAULT_LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/4817/quic-v1", "/ip4/0.0.0.0/tcp/4817"];
+
+pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
+    // libp2p's own lines hold addresses of members, and a peer can provoke them.
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::Level::WARN.into())
+        .with_env_var("HEDGEROW_LOG")
+        .from_env_lossy();
+    let filter =
+        ["libp2p=off", "libp2p_gossipsub=off", "libp2p_swarm=off", "libp2p_quic=off", "libp2p_tcp=off"]
+            .iter()
+            .filter_map(|d| d.parse().ok())
+            .fold(filter, tracing_subscriber::EnvFilter::add_directive);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let node = Arc::new(context.session.open()?);
+    let own = node.charter().and_then(|c| c.document().member(&node.id())).map(|m| m.addresses.clone());
+    let listen = match (serve.listen.is_empty(), own) {
+        (false, _) => serve.listen,
+        (true, Some(own)) if !own.is_empty() => own,
+        _ => DEFAULT_LISTEN.map(str::to_owned).to_vec(),
+    };
+    session::runtime()?.block_on(async {
+        let service = Arc::new(Service::start(Arc::clone(&node), listen).await?);
+        let socket = Socket::bind(node.home())?;
+        if context.json {
+            output::json(&json!({ "ready": true, "listening": service.network().listening() }))?;
+        } else {
+            println!("Running, listening on {}. Ctrl-C stops it.", service.network().listening().join(", "));
+        }
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            () = socket.serve(Arc::clone(&service)) => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+            () = stdin_closed(), if serve.until_stdin_closes => {}
+        }
+        service.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Ends when standard input does. A thread of its own reads it: a read that never returns must not hold up
+/// the end of the runtime.
+async fn stdin_closed() {
+    let (closed, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = closed.send(());
+    });
+    let _ = told.await;
+}

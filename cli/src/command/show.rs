@@ -1,0 +1,94 @@
+//! `status`, `ledger`, `codes`.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use hedgerow_node::api::{Command, Outcome};
+use hedgerow_protocol::vocabulary::Dimension;
+use serde_json::json;
+
+use super::Context;
+use crate::output::{self, plain};
+
+pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
+    let Outcome::Status(s) = context.session.run(&Command::Status, "reading")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        output::json(&s)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} ({})", plain(&s.name), s.id);
+    println!(
+        "{} records, {} indicators, {} drafts, {} releases",
+        s.records, s.indicators, s.drafts, s.releases
+    );
+    match &s.charter {
+        Some(c) => println!("Member of {:?}, {} members, charter {}", plain(&c.name), c.members, c.id),
+        None => println!("Has joined no charter."),
+    }
+    if let Some(b) = s.budget {
+        println!("Spent epsilon {} of {}", b.spent_micros, b.cap_micros);
+    }
+    match &s.network {
+        None => println!("Not running; `hedgerow serve` runs it."),
+        Some(n) => {
+            println!("Running, listening on {}", n.listening.join(", "));
+            for peer in &n.peers {
+                println!("  {:<30} {}", plain(&peer.name), plain(&peer.state));
+            }
+            for (name, count) in &n.dropped {
+                println!("  dropped, {name}: {count}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn ledger(context: &Context) -> anyhow::Result<ExitCode> {
+    let Outcome::Ledger(l) = context.session.run(&Command::Ledger, "reading")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        output::json(&l)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("Epsilon {} of {} is spent.", l.total.spent_micros, l.total.cap_micros);
+    for (purpose, spent) in &l.purposes {
+        println!("  {purpose:<14} {} of {}", spent.spent_micros, spent.cap_micros);
+    }
+    for c in &l.charges {
+        println!(
+            "{}  {:<8} {:<14} asked by {}, plan {}",
+            c.at,
+            c.epsilon_micros.to_string(),
+            c.purpose,
+            plain(&c.asker),
+            c.plan
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn codes(context: &Context, dimension: Option<&str>) -> anyhow::Result<ExitCode> {
+    let Some(name) = dimension else {
+        let names: Vec<_> = Dimension::ALL.iter().map(|d| d.name()).collect();
+        if context.json {
+            output::json(&names)?;
+        } else {
+            println!("{}", names.join("\n"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let dimension: Dimension = name.parse()?;
+    if context.json {
+        let list: Vec<_> =
+            dimension.codes().iter().map(|e| json!({ "code": e.code, "label": e.label })).collect();
+        output::json(&list)?;
+    } else {
+        for entry in dimension.codes() {
+            println!("{:<24} {}", entry.code, entry.label);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

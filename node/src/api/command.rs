@@ -1,0 +1,334 @@
+//! Commands and their outcomes, as JSON.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use hedgerow_protocol::{
+    document::{Charter, Envelope},
+    id::{Id, NodeId},
+    indicator::Tlp,
+    privacy::MicroEpsilon,
+    statistic::{Axis, Condition, Measure, Period},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    flow::{
+        indicator::Published,
+        intake::{Imported, Rejected},
+    },
+    form::RecordForm,
+};
+
+/// How a file of incidents is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportOptions {
+    /// csv, veris or jsonl; told from the file if not given.
+    pub format: Option<String>,
+    /// Label of its encoding; UTF-8 if not given.
+    pub encoding: Option<String>,
+    /// File with the mapping of its columns.
+    pub mapping: Option<PathBuf>,
+    /// Consent to statistics of every row, over what the file says.
+    pub assume_consent: Option<String>,
+    /// Read and report, store nothing.
+    pub dry_run: bool,
+    /// Only every nth row, beginning with the kth: `(k, n)`, k from 0. Splits one file over several nodes.
+    pub share: Option<(u64, u64)>,
+}
+
+/// A question, before it is dated and signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What is counted.
+    pub measure: Measure,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// Quarters; none for all time.
+    pub period: Option<Period>,
+    /// Axes of the answer.
+    pub group_by: Vec<Axis>,
+    /// Most cells one person counts in, below the charter's bound.
+    pub cells_per_person: Option<u32>,
+    /// What for.
+    pub purpose: String,
+    /// Why.
+    pub need: String,
+    /// The price at each node.
+    pub epsilon: MicroEpsilon,
+}
+
+/// Something to be done by a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// How the node is.
+    Status,
+    /// Reads incidents from a file.
+    Import {
+        /// The file, as an absolute path.
+        path: PathBuf,
+        /// How.
+        options: ImportOptions,
+    },
+    /// Makes up records.
+    Simulate {
+        /// How many.
+        count: u64,
+        /// Seed of the made-up; from the system if not given.
+        seed: Option<u64>,
+    },
+    /// Stores one record.
+    RecordAdd {
+        /// The record.
+        form: Box<RecordForm>,
+    },
+    /// Shows one record.
+    RecordShow {
+        /// Its number.
+        number: u64,
+    },
+    /// Lists records.
+    RecordList {
+        /// From this number on.
+        from: u64,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Erases one record.
+    RecordErase {
+        /// Its number.
+        number: u64,
+    },
+    /// Shows the charter.
+    Charter,
+    /// Asks the federation.
+    Ask {
+        /// The question.
+        question: Question,
+    },
+    /// Reads indicators from a file, as drafts.
+    IndicatorImport {
+        /// The file, as an absolute path.
+        path: PathBuf,
+        /// stix, csv or list; told from the file if not given.
+        format: Option<String>,
+    },
+    /// Publishes every draft.
+    IndicatorPublish {
+        /// Label.
+        tlp: Tlp,
+        /// Publish what the lint warns of, too.
+        confirmed: bool,
+    },
+    /// Lists the library.
+    IndicatorList,
+    /// Writes the library.
+    IndicatorExport {
+        /// stix, csv or list.
+        format: String,
+        /// For members: AMBER too.
+        members: bool,
+    },
+    /// Takes one back.
+    IndicatorRevoke {
+        /// Its STIX id.
+        id: String,
+    },
+    /// Shows what was spent.
+    Ledger,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "outcome", content = "value", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Of [`Command::Status`].
+    Status(Box<Status>),
+    /// Of [`Command::Import`] and [`Command::Simulate`].
+    Imported(Imported),
+    /// Of [`Command::RecordAdd`].
+    Added(u64),
+    /// Of [`Command::RecordShow`] and [`Command::RecordList`].
+    Records(Vec<NumberedForm>),
+    /// Of [`Command::RecordErase`].
+    Erased,
+    /// Of [`Command::Charter`].
+    Charter(Envelope),
+    /// Of [`Command::Ask`]: the release, signed.
+    Release(Envelope),
+    /// Of [`Command::IndicatorImport`].
+    IndicatorsImported(IndicatorsImported),
+    /// Of [`Command::IndicatorPublish`] and [`Command::IndicatorRevoke`].
+    Published(Published),
+    /// Of [`Command::IndicatorList`].
+    Indicators(Vec<ListedIndicator>),
+    /// Of [`Command::IndicatorExport`].
+    Exported(ExportedFile),
+    /// Of [`Command::Ledger`].
+    Ledger(LedgerView),
+}
+
+/// A record with its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberedForm {
+    /// Its number here.
+    pub number: u64,
+    /// The record.
+    pub record: RecordForm,
+}
+
+/// What an import of indicators did: `read` = `stored` + `duplicates` + `rejected`, for the indicators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndicatorsImported {
+    /// Indicators read.
+    pub read: u64,
+    /// Stored as drafts now.
+    pub stored: u64,
+    /// Here before.
+    pub duplicates: u64,
+    /// Not stored.
+    pub rejected: Vec<Rejected>,
+    /// The same for objects that give indicators their context: malware, relationships and the like.
+    pub context: Imported,
+}
+
+/// One line of the library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedIndicator {
+    /// STIX id.
+    pub id: String,
+    /// STIX type.
+    pub kind: String,
+    /// What it looks for, or its name.
+    pub what: String,
+    /// Label, once published.
+    pub tlp: Option<Tlp>,
+    /// `draft`, `published` or `revoked`.
+    pub state: String,
+    /// Name of the member who published it.
+    pub from: Option<String>,
+    /// When this version came here.
+    pub at: Timestamp,
+}
+
+/// An exported file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedFile {
+    /// Its text.
+    pub text: String,
+    /// Written.
+    pub written: usize,
+    /// Held back by their labels.
+    pub held_back: usize,
+}
+
+/// The ledger, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerView {
+    /// Cap and spent over all purposes.
+    pub total: Spent,
+    /// By purpose code.
+    pub purposes: BTreeMap<String, Spent>,
+    /// Every charge, oldest first.
+    pub charges: Vec<ChargeView>,
+}
+
+/// A cap and what is spent of it, in millionths of epsilon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spent {
+    /// The cap.
+    pub cap_micros: MicroEpsilon,
+    /// Spent of it.
+    pub spent_micros: MicroEpsilon,
+}
+
+/// One charge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChargeView {
+    /// When.
+    pub at: Timestamp,
+    /// What for.
+    pub purpose: String,
+    /// How much.
+    pub epsilon_micros: MicroEpsilon,
+    /// Name of the member who asked.
+    pub asker: String,
+    /// First digits of the plan's id.
+    pub plan: String,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Its organisation.
+    pub name: String,
+    /// Its id.
+    pub id: NodeId,
+    /// The charter it joined.
+    pub charter: Option<CharterView>,
+    /// Records held.
+    pub records: usize,
+    /// Indicators in the library, drafts aside.
+    pub indicators: usize,
+    /// Drafts that wait to be published.
+    pub drafts: usize,
+    /// Indicator batches held.
+    pub batches: usize,
+    /// Releases held.
+    pub releases: usize,
+    /// The budget.
+    pub budget: Option<Spent>,
+    /// Its network, if it runs.
+    pub network: Option<NetworkView>,
+}
+
+/// A charter in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CharterView {
+    /// Name of the federation.
+    pub name: String,
+    /// Its id.
+    pub id: Id<Charter>,
+    /// Members.
+    pub members: usize,
+    /// Signatures that it needs.
+    pub quorum: u32,
+}
+
+/// A running network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkView {
+    /// Addresses listened on.
+    pub listening: Vec<String>,
+    /// The other members.
+    pub peers: Vec<PeerView>,
+    /// What was dropped, by name; only what happened.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// One other member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerView {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: NodeId,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// How it stands with it, in words.
+    pub state: String,
+}

@@ -1,0 +1,316 @@
+//! Carries out one command.
+
+use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+
+use hedgerow_protocol::{id::NodeId, statistic::Query, time::Timestamp, wire::Spreading};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use sha2::{Digest as _, Sha256};
+
+use super::command::*;
+use crate::{
+    error::{Class, NodeError},
+    export::{Audience, export},
+    flow::{
+        intake::{Imported, read_bounded},
+        serve::Service,
+    },
+    net::{Network, PeerState},
+    node::{Node, now, random},
+    reader::{incident, indicator},
+    simulate::simulate,
+    store::{Entry, RecordNumber},
+};
+
+/// Hears of progress: done, and of how many if that is known.
+pub type Progress<'a> = &'a mut (dyn FnMut(u64, Option<u64>) + Send);
+
+/// How long members may take to answer a question, in seconds.
+const QUESTION_OPEN_SECONDS: i64 = 600;
+/// Most records listed at once.
+const MOST_LISTED: u64 = 10_000;
+/// Most records made up at once.
+const MOST_SIMULATED: u64 = 10_000_000;
+
+/// Carries out `command` on `node`; with `service` if it is running.
+pub async fn run(
+    node: &Arc<Node>,
+    service: Option<&Service>,
+    command: Command,
+    progress: Progress<'_>,
+) -> Result<Outcome, NodeError> {
+    match command {
+        Command::Ask { question } => {
+            let service = service.ok_or_else(|| {
+                NodeError::new(
+                    Class::Network,
+                    "asking needs the node running; start it with `hedgerow serve`",
+                )
+            })?;
+            let query = dated(node, question, now())?;
+            let release = service.ask(query, &mut |done, of| progress(done, Some(of))).await?;
+            Ok(Outcome::Release(release.envelope().clone()))
+        }
+        Command::IndicatorPublish { tlp, confirmed } => {
+            let (mut report, announcements) = blocking(|| node.publish(tlp, confirmed, now()))?;
+            if let Some(service) = service {
+                report.announced = service.announce(announcements).await;
+            }
+            Ok(Outcome::Published(report))
+        }
+        Command::IndicatorRevoke { id } => {
+            let (mut report, announcements) = blocking(|| node.revoke(&id, now()))?;
+            if let Some(service) = service {
+                report.announced = service.announce(announcements).await;
+            }
+            Ok(Outcome::Published(report))
+        }
+        Command::Status => blocking(|| status(node, service.map(Service::network))),
+        other => blocking(|| offline(node, other, progress)),
+    }
+}
+
+/// Store work of one command, off the tasks that serve the network.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// Commands that need the vault alone.
+fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outcome, NodeError> {
+    match command {
+        Command::Import { path, options } => import(node, &path, options, progress).map(Outcome::Imported),
+        Command::Simulate { count, seed } => made_up(node, count, seed, progress).map(Outcome::Imported),
+        Command::RecordAdd { form } => node.add_record(*form).map(|n| Outcome::Added(n.0)),
+        Command::RecordShow { number } => {
+            let record = node.record(RecordNumber(number))?;
+            Ok(Outcome::Records(vec![NumberedForm { number, record }]))
+        }
+        Command::RecordList { from, limit } => {
+            let limit = usize::try_from(limit.min(MOST_LISTED)).unwrap_or(0);
+            let listed = node.list_records(RecordNumber(from), limit)?;
+            let numbered = listed.into_iter().map(|(n, record)| NumberedForm { number: n.0, record });
+            Ok(Outcome::Records(numbered.collect()))
+        }
+        Command::RecordErase { number } => node.erase_record(RecordNumber(number)).map(|()| Outcome::Erased),
+        Command::Charter => Ok(Outcome::Charter(node.federation()?.charter.envelope().clone())),
+        Command::IndicatorImport { path, format } => {
+            let format =
+                format.map(|f| f.parse::<indicator::Format>()).transpose().map_err(NodeError::input)?;
+            let bytes = read_bounded(opened(&path)?, indicator::FILE_BYTES)?;
+            let rows = indicator::read(&bytes, format, now()).map_err(NodeError::input)?;
+            let total = rows.len() as u64;
+            let (own, context) = node.import_indicators(rows, now(), &mut |n| progress(n, Some(total)))?;
+            let Imported { read, stored, duplicates, rejected } = own;
+            Ok(Outcome::IndicatorsImported(IndicatorsImported {
+                read,
+                stored,
+                duplicates,
+                rejected,
+                context,
+            }))
+        }
+        Command::IndicatorList => {
+            let entries = node.indicators()?;
+            Ok(Outcome::Indicators(entries.iter().map(|e| listed(node, e)).collect()))
+        }
+        Command::IndicatorExport { format, members } => {
+            let format = format.parse().map_err(NodeError::input)?;
+            let audience = if members { Audience::Members } else { Audience::Anyone };
+            let done = export(&node.indicators()?, format, audience, now());
+            Ok(Outcome::Exported(ExportedFile {
+                text: done.text,
+                written: done.written,
+                held_back: done.held_back,
+            }))
+        }
+        Command::Ledger => ledger(node).map(Outcome::Ledger),
+        Command::Ask { .. }
+        | Command::Status
+        | Command::IndicatorPublish { .. }
+        | Command::IndicatorRevoke { .. } => Err(NodeError::input("this command is not for the vault alone")),
+    }
+}
+
+fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeError> {
+    Ok(Query {
+        version: 1,
+        charter: node.federation()?.charter.id(),
+        measure: question.measure,
+        conditions: question.conditions,
+        period: question.period,
+        group_by: question.group_by,
+        cells_per_person: question.cells_per_person,
+        purpose: question.purpose,
+        need: question.need,
+        epsilon: question.epsilon,
+        asked_at: at,
+        expires_at: at.plus_seconds(QUESTION_OPEN_SECONDS),
+    })
+}
+
+fn opened(path: &Path) -> Result<File, NodeError> {
+    File::open(path).map_err(|e| NodeError::input(format!("{} cannot be read: {e}", path.display())))
+}
+
+fn import(
+    node: &Node,
+    path: &Path,
+    options: ImportOptions,
+    progress: Progress<'_>,
+) -> Result<Imported, NodeError> {
+    let mapping = match &options.mapping {
+        Some(path) => {
+            let json = read_bounded(opened(path)?, 1024 * 1024)?;
+            let json = String::from_utf8(json).map_err(|_| NodeError::input("the mapping is not UTF-8"))?;
+            Some(incident::Mapping::from_json(&json).map_err(NodeError::input)?)
+        }
+        None => None,
+    };
+    let format = options
+        .format
+        .map(|f| f.parse())
+        .transpose()
+        .map_err(|e: incident::ReadError| NodeError::input(e))?;
+    let reading = incident::Options {
+        format,
+        name: path.file_name().map(|n| n.to_string_lossy().into_owned()),
+        encoding: options.encoding,
+        mapping,
+        assume_consent: options.assume_consent,
+    };
+    let rows = incident::read(opened(path)?, reading).map_err(|error| match &error {
+        incident::ReadError::NoMapping { proposed } => {
+            NodeError::input(format!("{error}. Proposed:\n{}", proposed.to_json()))
+        }
+        _ => NodeError::input(error),
+    })?;
+    let (k, n) = options.share.unwrap_or((0, 1));
+    if n == 0 || k >= n {
+        return Err(NodeError::input("a share is k of n, with k from 0 and below n"));
+    }
+    let rows = rows.zip(0u64..).filter(move |(_, place)| place % n == k).map(|(row, _)| {
+        let result = match row.result {
+            Ok(incoming) => Ok((incoming.form, incoming.source)),
+            Err(rejection) => Err(match rejection.column {
+                Some(column) => format!("{column}: {}", rejection.reason),
+                None => rejection.reason,
+            }),
+        };
+        (row.line, result)
+    });
+    node.import_records(rows, options.dry_run, &mut |done| progress(done, None))
+}
+
+fn made_up(
+    node: &Node,
+    count: u64,
+    seed: Option<u64>,
+    progress: Progress<'_>,
+) -> Result<Imported, NodeError> {
+    if count > MOST_SIMULATED {
+        return Err(NodeError::input(format!("at most {MOST_SIMULATED} records are made up at once")));
+    }
+    let seed = seed.unwrap_or_else(|| random().random());
+    let forms = simulate(StdRng::seed_from_u64(seed), now().day());
+    let take = usize::try_from(count).unwrap_or(usize::MAX);
+    let rows = (1u64..).zip(forms.take(take)).map(|(line, form)| {
+        // The same seed twice adds nothing, as the same file twice does not.
+        let mut source = Sha256::new();
+        source.update(b"hedgerow/simulate/1/");
+        source.update(seed.to_be_bytes());
+        source.update(line.to_be_bytes());
+        (line, Ok((form, source.finalize().into())))
+    });
+    node.import_records(rows, false, &mut |done| progress(done, Some(count)))
+}
+
+fn name_of(node: &Node, id: NodeId) -> String {
+    let member = node.charter().and_then(|c| c.document().member(&id));
+    member.map_or_else(|| id.short(), |m| m.name.clone())
+}
+
+fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
+    let object = &entry.object;
+    let what = object.pattern().map(|p| p.key()).or_else(|| object.words().next().map(str::to_owned));
+    let state = match (entry.is_draft(), object.revoked()) {
+        (true, _) => "draft",
+        (false, true) => "revoked",
+        (false, false) => "published",
+    };
+    ListedIndicator {
+        id: object.id().to_owned(),
+        kind: object.kind().to_owned(),
+        what: what.unwrap_or_default(),
+        tlp: if entry.is_draft() { None } else { object.tlp() },
+        state: state.to_owned(),
+        from: entry.owner.map(|id| name_of(node, id)),
+        at: entry.at,
+    }
+}
+
+fn ledger(node: &Node) -> Result<LedgerView, NodeError> {
+    let federation = node.federation()?;
+    let caps = federation.charter.document().caps();
+    let mut total = Spent { cap_micros: caps.total, spent_micros: Default::default() };
+    let mut purposes = BTreeMap::new();
+    for (code, cap) in caps.by_purpose {
+        let (all, spent) = federation.ledger.spent(&code);
+        total.spent_micros = all;
+        purposes.insert(code, Spent { cap_micros: cap, spent_micros: spent });
+    }
+    let charges = federation.ledger.charges()?.into_iter().map(|c| ChargeView {
+        at: c.at,
+        purpose: c.purpose,
+        epsilon_micros: c.epsilon,
+        asker: name_of(node, c.asker),
+        plan: c.plan.short(),
+    });
+    Ok(LedgerView { total, purposes, charges: charges.collect() })
+}
+
+fn status(node: &Node, network: Option<&Network>) -> Result<Outcome, NodeError> {
+    let entries = node.indicators()?;
+    let of_kind = |e: &&Entry| e.object.kind() == "indicator";
+    let drafts = entries.iter().filter(of_kind).filter(|e| e.is_draft()).count();
+    let indicators = entries.iter().filter(of_kind).count() - drafts;
+    let charter = node.charter().map(|c| CharterView {
+        name: c.document().name.clone(),
+        id: c.id(),
+        members: c.document().members.len(),
+        quorum: c.document().quorum,
+    });
+    let budget = match node.charter() {
+        Some(_) => Some(ledger(node)?.total),
+        None => None,
+    };
+    Ok(Outcome::Status(Box::new(Status {
+        name: node.member().document().name.clone(),
+        id: node.id(),
+        charter,
+        records: node.records.count(),
+        indicators,
+        drafts,
+        batches: node.documents.count(Spreading::Batch),
+        releases: node.documents.count(Spreading::Release),
+        budget,
+        network: network.map(|n| network_view(node, n)),
+    })))
+}
+
+fn network_view(node: &Node, network: &Network) -> NetworkView {
+    let peers = network.peers().into_iter().map(|peer| PeerView {
+        name: name_of(node, peer.id),
+        id: peer.id,
+        connected: peer.state == PeerState::Connected,
+        state: match peer.state {
+            PeerState::Connected => "connected".into(),
+            PeerState::Trying => "trying to connect".into(),
+            PeerState::NoAddress => "no address is known; waiting for its call".into(),
+            PeerState::Unreachable { why } => format!("unreachable: {why}"),
+            PeerState::WrongKey => "another key answers at its address".into(),
+            PeerState::Blocked { fault, .. } => format!("blocked for its conduct: {fault}"),
+        },
+    });
+    let dropped = network.counters();
+    let dropped = dropped.named().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n));
+    NetworkView { listening: network.listening(), peers: peers.collect(), dropped: dropped.collect() }
+}
