@@ -36,8 +36,8 @@ pub enum RecordError {
     /// A code of another dimension.
     #[error("{0}: not a code of this dimension")]
     Code(Dimension),
-    /// A subdivision of another country than the region, or no subdivision at all.
-    #[error("subdivision: an ISO 3166-2 code of the same country as region, such as CA-ON with CA")]
+    /// A subdivision of another country than the region.
+    #[error("subdivision: it is in another country than region; CA-ON goes with CA")]
     Subdivision,
     /// No person.
     #[error("person: a record is about someone; give a pseudonym")]
@@ -160,6 +160,15 @@ impl Coded {
     }
 }
 
+/// The country of a subdivision that is written as ISO 3166-2 writes it; a place in other words has none.
+fn country_of(subdivision: &str) -> Option<&str> {
+    let (country, part) = subdivision.split_once('-')?;
+    let letters = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let code =
+        (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    (letters && code).then_some(country)
+}
+
 /// One incident of one person at one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -206,9 +215,8 @@ impl Record {
                 return Err(RecordError::Number { field, most });
             }
         }
-        let country = Dimension::Region.entry(coded.region).map_or("", |e| e.code);
-        let part = local.subdivision.split_once('-');
-        if !local.subdivision.is_empty() && part.is_none_or(|(c, rest)| c != country || rest.is_empty()) {
+        let country = Dimension::Region.entry(coded.region).map_or("XX", |e| e.code);
+        if country_of(&local.subdivision).is_some_and(|of| country != "XX" && of != country) {
             return Err(RecordError::Subdivision);
         }
         if local.person.trim().is_empty() {
@@ -270,5 +278,58 @@ impl Record {
             help: c.help,
             numbers: self.numbers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coded(region: &str) -> Coded {
+        let first = |d: Dimension| d.at(0).unwrap();
+        let none = |d: Dimension| d.code("none").unwrap();
+        Coded {
+            day: "2025-01-02".parse().unwrap(),
+            tactic: first(Dimension::Tactic),
+            secondary: vec![],
+            role: first(Dimension::Role),
+            origin: Dimension::Origin.code("XX").unwrap(),
+            confidence: none(Dimension::Confidence),
+            basis: none(Dimension::Basis),
+            platform: first(Dimension::Platform),
+            harm: first(Dimension::Harm),
+            region: Dimension::Region.code(region).unwrap(),
+            phase: first(Dimension::Phase),
+            help: HelpSet::default(),
+        }
+    }
+
+    fn fault(change: impl FnOnce(&mut Coded, &mut Numbers, &mut Local)) -> Option<RecordError> {
+        let (mut coded, mut numbers) = (coded("CA"), Numbers::default());
+        let mut local = Local { person: "p1".into(), ..Local::default() };
+        change(&mut coded, &mut numbers, &mut local);
+        let no = Consents { statistics: Consent::No, indicators: Consent::No, research_contact: Consent::No };
+        Record::new(coded, numbers, no, local).err()
+    }
+
+    #[test]
+    fn a_record_that_does_not_hold_together_names_the_field() {
+        let code = |d: Dimension, text: &str| d.code(text).unwrap();
+        assert_eq!(fault(|_, _, _| ()), None);
+        assert_eq!(fault(|c, _, _| c.origin = code(Dimension::Origin, "IR")), Some(RecordError::Attribution));
+        assert_eq!(fault(|c, _, _| c.secondary = vec![c.tactic]), Some(RecordError::Secondary));
+        assert_eq!(
+            fault(|c, _, _| c.role = code(Dimension::Region, "ZW")),
+            Some(RecordError::Code(Dimension::Role)),
+            "a country's place is no role"
+        );
+        assert_eq!(
+            fault(|_, n, _| n.days_to_answer = Some(366)),
+            Some(RecordError::Number { field: "days_to_answer", most: 365 })
+        );
+        assert_eq!(fault(|_, _, l| l.person = " ".into()), Some(RecordError::NoPerson));
+        assert_eq!(fault(|_, _, l| l.subdivision = "IR-07".into()), Some(RecordError::Subdivision));
+        assert_eq!(fault(|_, _, l| l.subdivision = "CA-ON".into()), None);
+        assert_eq!(fault(|_, _, l| l.subdivision = "the north".into()), None);
     }
 }

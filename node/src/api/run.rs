@@ -191,8 +191,10 @@ fn import(
         let result = match row.result {
             Ok(incoming) => Ok((incoming.form, incoming.source)),
             Err(rejection) => Err(match rejection.column {
-                Some(column) => format!("{column}: {}", rejection.reason),
-                None => rejection.reason,
+                Some(column) if !rejection.reason.starts_with(&column) => {
+                    format!("{column}: {}", rejection.reason)
+                }
+                _ => rejection.reason,
             }),
         };
         (row.line, result)

@@ -166,6 +166,19 @@ impl Observable {
         Ok(Self { kind, value })
     }
 
+    /// Reads `text` as what a column or pattern of `kind` may hold in practice: an IP address or a URL among
+    /// domains, or an address under the other version, is read as what it is.
+    pub fn lenient(kind: ObservableKind, text: &str) -> Result<Self, ObservableError> {
+        let plain = refanged(text.trim());
+        let kind = match kind {
+            K::Domain | K::Ipv4 | K::Ipv6 if plain.parse::<Ipv4Addr>().is_ok() => K::Ipv4,
+            K::Domain | K::Ipv4 | K::Ipv6 if plain.parse::<Ipv6Addr>().is_ok() => K::Ipv6,
+            K::Domain if plain.contains("://") => K::Url,
+            other => other,
+        };
+        Self::new(kind, text)
+    }
+
     /// Guesses the kind of a bare value: address, URL, e-mail address, hash, domain, in this order.
     pub fn guess(text: &str) -> Result<Self, ObservableError> {
         let plain = refanged(text.trim());

@@ -49,13 +49,13 @@ impl Pattern {
         };
         match comparisons(inner) {
             Some((mut list, _)) if list.len() == 1 => Ok(match list.pop() {
-                Some((kind, value)) => Self::One(Observable::new(kind, &value)?),
+                Some((kind, value)) => Self::One(Observable::lenient(kind, &value)?),
                 None => Self::Opaque(text.to_owned()),
             }),
             Some((list, joint)) => {
                 let mut all = list
                     .iter()
-                    .map(|(kind, value)| Observable::new(*kind, value))
+                    .map(|(kind, value)| Observable::lenient(*kind, value))
                     .collect::<Result<Vec<_>, _>>()?;
                 all.sort();
                 Ok(if joint == Joint::Or { Self::Any(all) } else { Self::All(all) })

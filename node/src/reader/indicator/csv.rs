@@ -80,10 +80,11 @@ pub(super) fn read(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
     let columns = Columns::of(&header).ok_or(ReadError::Columns)?;
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let mut rows = Vec::new();
+    let mut lines = LineCount { text, byte: 0, line: 1 };
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = lines.at(record.position());
                 let result = if record.len() == header.len() {
                     columns.row(&record, at)
                 } else {
@@ -92,12 +93,32 @@ pub(super) fn read(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
                 rows.push(Row { line, context: false, result });
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = lines.at(error.position());
                 rows.push(Row { line, context: false, result: Err("the row is broken".into()) });
             }
         }
     }
     Ok(rows)
+}
+
+/// Lines by byte. The reader's own count is one behind where lines end in CR LF.
+struct LineCount<'t> {
+    text: &'t str,
+    byte: usize,
+    line: u64,
+}
+
+impl LineCount<'_> {
+    fn at(&mut self, position: Option<&csv::Position>) -> u64 {
+        let to = position.map_or(self.byte, |p| usize::try_from(p.byte()).unwrap_or(self.byte));
+        let bytes = self.text.as_bytes();
+        // A record begins after the line end that the reader has not passed yet.
+        let ends = bytes.iter().skip(to).take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let passed = bytes.get(self.byte..to + ends).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count() as u64;
+        self.byte = to + ends;
+        self.line
+    }
 }
 
 fn header(line: &str) -> Vec<String> {
@@ -146,8 +167,8 @@ impl Columns {
         }
         let mut found = self.kinds.iter().filter_map(|(column, kind)| Some((*kind, cell(*column)?)));
         let (kind, value) = found.next().ok_or("every column that is known is empty")?;
-        let observable = address_or(kind, value)?;
-        let also: Vec<_> = found.filter_map(|(kind, value)| address_or(kind, value).ok()).collect();
+        let observable = read_value(kind, value)?;
+        let also: Vec<_> = found.filter_map(|(kind, value)| read_value(kind, value).ok()).collect();
         let also = also.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let words = match (words, also.is_empty()) {
             (Some(words), true) => Some(words.to_owned()),
@@ -163,14 +184,14 @@ impl Columns {
 fn typed(kind: &str, value: &str) -> Result<Observable, String> {
     let word = kind.to_lowercase();
     if let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == word) {
-        return address_or(*kind, value);
+        return read_value(*kind, value);
     }
     // MISP joins a file's name and its hash: the hash says more.
     if let Some(hash) = word.strip_prefix("filename|")
         && let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == hash)
         && let Some((_, value)) = value.rsplit_once('|')
     {
-        return address_or(*kind, value);
+        return read_value(*kind, value);
     }
     let known = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_|".contains(c)) && word.len() <= 40;
     Err(match (word.starts_with("whois") || word.starts_with("target"), known) {
@@ -180,13 +201,6 @@ fn typed(kind: &str, value: &str) -> Result<Observable, String> {
     })
 }
 
-/// Address columns hold either version.
-fn address_or(kind: K, value: &str) -> Result<Observable, String> {
-    let kind = match kind {
-        K::Ipv4 if value.contains("::") || value.matches(':').count() > 2 => K::Ipv6,
-        // Some lists put addresses among their domains.
-        K::Domain if Observable::new(K::Ipv4, value).is_ok() => K::Ipv4,
-        other => other,
-    };
-    Observable::new(kind, value).map_err(|e| e.to_string())
+fn read_value(kind: K, value: &str) -> Result<Observable, String> {
+    Observable::lenient(kind, value).map_err(|e| e.to_string())
 }

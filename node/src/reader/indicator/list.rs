@@ -7,17 +7,18 @@ use hedgerow_protocol::{
 
 use super::Row;
 
-/// Every value. What cannot be told by its form is taken for a process name where the whole list is of that
-/// kind: no value of it has a dot, a slash or an @.
+/// Every value. A list of names most of which have no dot, and none of which has a slash, an @ or a colon, is a
+/// list of processes: that is how they are published.
 pub(super) fn read(text: &str, at: Timestamp) -> Vec<Row> {
     let values: Vec<(u64, &str)> = (1u64..)
         .zip(text.lines())
         .map(|(line, text)| (line, text.trim()))
         .filter(|(_, text)| !text.is_empty() && !text.starts_with('#'))
         .collect();
-    let processes =
-        values.iter().all(|(_, v)| v.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-'))
-            && !values.iter().any(|(_, v)| Observable::guess(v).is_ok());
+    let bare = |v: &str| !v.contains('.') && Observable::guess(v).is_err();
+    let other = |v: &str| v.contains(['/', '@', ':', '\\']) || v.contains(char::is_whitespace);
+    let processes = !values.iter().any(|(_, v)| other(v))
+        && values.iter().filter(|(_, v)| bare(v)).count() * 2 > values.len();
     values
         .into_iter()
         .map(|(line, value)| {
