@@ -1,6 +1,8 @@
 //! What the binary says of itself. That this test exists also makes `cargo test --workspace` build the binary,
 //! which the end-to-end tests run.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::process::Command;
 
 fn hedgerow(args: &[&str]) -> (Option<i32>, String) {
