@@ -4,11 +4,13 @@ use std::{io::IsTerminal as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::store::Passphrase;
+use zeroize::Zeroizing;
 
 /// Reads the passphrase; asks twice where a new one is set.
 pub(crate) fn read(file: Option<&Path>, new: bool) -> anyhow::Result<Passphrase> {
     if let Some(file) = file {
         let text = std::fs::read_to_string(file)
+            .map(Zeroizing::new)
             .with_context(|| format!("the passphrase file {} cannot be read", file.display()))?;
         return Ok(Passphrase::new(text.lines().next().unwrap_or_default().to_owned()));
     }

@@ -53,8 +53,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Writes a file whole or not at all.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let temporary = path.with_extension("new");
+    let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
+    let mut hidden = std::ffi::OsString::from(format!(".{}-", std::process::id()));
+    hidden.push(name);
+    let temporary = path.with_file_name(hidden);
     std::fs::write(&temporary, bytes)
         .and_then(|()| std::fs::rename(&temporary, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .with_context(|| format!("{} cannot be written", path.display()))
 }

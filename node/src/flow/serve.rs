@@ -26,8 +26,11 @@ use crate::{
 /// Events of the network that wait to be served. When it is full, requests are answered `Busy` and
 /// announcements ignored, by the network itself.
 const EVENTS: usize = 256;
-/// Requests and fetches served at once; more wait in the queue above.
-const TASKS: usize = 64;
+/// Requests served at once; more wait in the queue above. Each ends soon: it reads or counts, and waits for nobody.
+const REQUESTS: usize = 64;
+/// Announcements and catch-ups under way at once; further announcements are left to the next catch-up, so that
+/// members who are slow to hand out documents cannot keep requests from being served.
+const FETCHES: usize = 512;
 /// Answers leave on the ticks of this clock, counted from the query's arrival, so that how long a count took
 /// does not tell how much there was to count.
 const ANSWER_TICK: Duration = Duration::from_millis(250);
@@ -148,23 +151,25 @@ async fn ask_member(network: &Network, member: NodeId, envelope: Envelope) -> Op
 }
 
 async fn serve(node: Arc<Node>, spread: Arc<Spread>, mut events: mpsc::Receiver<Inbound>) {
-    let mut tasks = JoinSet::new();
+    let (mut requests, mut fetches) = (JoinSet::new(), JoinSet::new());
     while let Some(event) = events.recv().await {
-        while tasks.len() >= TASKS {
-            tasks.join_next().await;
+        while requests.len() >= REQUESTS {
+            requests.join_next().await;
         }
-        while tasks.try_join_next().is_some() {}
+        while requests.try_join_next().is_some() {}
+        while fetches.try_join_next().is_some() {}
         match event {
             Inbound::Request { from, request, reply } => {
-                tasks.spawn(respond(Arc::clone(&node), from, request, reply));
+                requests.spawn(respond(Arc::clone(&node), from, request, reply));
             }
+            Inbound::Announced { .. } | Inbound::Connected(_) if fetches.len() >= FETCHES => {}
             Inbound::Announced { from, via, announcement } => {
                 let spread = Arc::clone(&spread);
-                tasks.spawn(async move { spread.announced(from, via, announcement).await });
+                fetches.spawn(async move { spread.announced(from, via, announcement).await });
             }
             Inbound::Connected(peer) => {
                 let spread = Arc::clone(&spread);
-                tasks.spawn(async move { spread.catch_up(peer).await });
+                fetches.spawn(async move { spread.catch_up(peer).await });
             }
             Inbound::Disconnected(_) => {}
         }
@@ -174,11 +179,15 @@ async fn serve(node: Arc<Node>, spread: Arc<Spread>, mut events: mpsc::Receiver<
 async fn catch_up(network: Network, spread: Arc<Spread>) {
     let mut ticks = tokio::time::interval(CATCH_UP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // One task a member at most: a catch-up that is under way makes the next one return at once.
+    let mut tasks = JoinSet::new();
     loop {
         ticks.tick().await;
+        while tasks.try_join_next().is_some() {}
         let connected = network.peers().into_iter().filter(|p| p.state == crate::net::PeerState::Connected);
         for peer in connected {
-            spread.catch_up(peer.id).await;
+            let spread = Arc::clone(&spread);
+            tasks.spawn(async move { spread.catch_up(peer.id).await });
         }
     }
 }

@@ -3,7 +3,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use hedgerow_protocol::{
@@ -23,9 +27,12 @@ use crate::{
     node::{Node, now},
 };
 
-/// Documents fetched at once. More wait their turn as the tasks of their announcements, whose number the
-/// network's rates bound.
-const FETCHES: usize = 4;
+/// Announced documents that wait to be fetched from one member; further ones are left to the next catch-up.
+const WAITING: usize = 16;
+/// How long one document may take. A member that hands out its pages slowly keeps only its own lane waiting.
+const FETCH_DEADLINE: Duration = Duration::from_secs(60);
+/// Inventory pages read in one catch-up; a longer one goes on at the next.
+const INVENTORY_PAGES: usize = 64;
 
 impl Node {
     /// A page of a document, or that it is not here.
@@ -68,12 +75,19 @@ impl Node {
     }
 }
 
-/// What is being fetched, and how far each member's inventory was read.
+/// What is being fetched from one member: one document at a time, and how far its inventory was read.
+struct Lane {
+    turn: tokio::sync::Mutex<()>,
+    waiting: Semaphore,
+    catching_up: Semaphore,
+    read: AtomicU64,
+}
+
+/// What is being fetched, a lane for each member.
 pub(crate) struct Spread {
     node: Arc<Node>,
     network: Network,
-    fetching: Semaphore,
-    seen: Mutex<HashMap<NodeId, u64>>,
+    lanes: Mutex<HashMap<NodeId, Arc<Lane>>>,
     /// Documents that did not hold: not fetched again from whoever offers them.
     refused: Mutex<std::collections::HashSet<Digest>>,
 }
@@ -86,8 +100,7 @@ impl Spread {
         Self {
             node,
             network,
-            fetching: Semaphore::new(FETCHES),
-            seen: Mutex::new(HashMap::new()),
+            lanes: Mutex::new(HashMap::new()),
             refused: Mutex::new(std::collections::HashSet::new()),
         }
     }
@@ -102,11 +115,13 @@ impl Spread {
         }
     }
 
-    /// Reads what `peer` holds beyond what was read before, and fetches what is missing here.
+    /// Reads what `peer` holds beyond what was read before, and fetches what is missing here. Returns at once if
+    /// that is under way.
     pub(crate) async fn catch_up(&self, peer: NodeId) {
-        loop {
-            let after =
-                self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied().unwrap_or(0);
+        let lane = self.lane(peer);
+        let Ok(_alone) = lane.catching_up.try_acquire() else { return };
+        for _ in 0..INVENTORY_PAGES {
+            let after = lane.read.load(Ordering::Acquire);
             let entries = match self.network.request(peer, Request::Inventory { after }).await {
                 Ok(Reply::Inventory { entries }) if entries.len() <= limits::INVENTORY_IDS => entries,
                 _ => return,
@@ -117,24 +132,44 @@ impl Spread {
                     tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
                     // What was invalid stays so; what could not be had is asked for again next time.
                     if error.class != crate::error::Class::Invalid {
-                        self.remember(peer, read);
+                        lane.read.store(read, Ordering::Release);
                         return;
                     }
                 }
                 read += 1;
             }
-            self.remember(peer, read);
+            lane.read.store(read, Ordering::Release);
             if !full {
                 return;
             }
         }
     }
 
-    fn remember(&self, peer: NodeId, read: u64) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, read);
+    /// Lanes are of members, whose number a charter bounds.
+    fn lane(&self, peer: NodeId) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(peer).or_insert_with(|| {
+            Arc::new(Lane {
+                turn: tokio::sync::Mutex::new(()),
+                waiting: Semaphore::new(WAITING),
+                catching_up: Semaphore::new(1),
+                read: AtomicU64::new(0),
+            })
+        });
+        Arc::clone(lane)
     }
 
     async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
+        let late = |_| NodeError::new(crate::error::Class::Network, "a document took too long");
+        let lane = self.lane(peer);
+        let Ok(_place) = lane.waiting.try_acquire() else {
+            return Err(NodeError::new(crate::error::Class::Network, "too much else waits for this member"));
+        };
+        let _turn = lane.turn.lock().await;
+        tokio::time::timeout(FETCH_DEADLINE, self.fetch_now(peer, announcement)).await.map_err(late)?
+    }
+
+    async fn fetch_now(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
         let network = |e: &dyn std::fmt::Display| NodeError::new(crate::error::Class::Network, e.to_string());
         let Announcement { kind, id, bytes } = announcement.clone();
         let limit = match kind {
@@ -144,7 +179,6 @@ impl Spread {
         if bytes == 0 || bytes > limit {
             return Err(NodeError::invalid("a document is announced longer than its kind may be"));
         }
-        let _turn = self.fetching.acquire().await.map_err(|e| network(&e))?;
         let known = || {
             self.node.documents.contains(&id)
                 || self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
@@ -164,7 +198,7 @@ impl Spread {
                     json.extend(page);
                 }
                 Ok(Reply::Declined { why: Declined::Busy }) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
                     return Err(network(&"the member is busy"));
                 }
                 Ok(_) => return Err(NodeError::invalid("a document's pages are not as announced")),
