@@ -50,7 +50,8 @@ fn a_full_disk_is_told_and_what_was_acknowledged_before_stays() {
     create(dir.path());
     let before = fs::metadata(dir.path().join("vault/db")).unwrap().len();
     let mut told = Told::default();
-    let mut child = Child::start(dir.path(), Limit::FileBytes(before + 600 * 1024));
+    // The log grows by segments of 8 MiB: room for one of them and part of the next.
+    let mut child = Child::start(dir.path(), Limit::FileBytes(before + 12 * 1024 * 1024));
     child.wait();
     child.tell(&mut told);
     assert!(!told.stored.is_empty(), "{told:?}");
