@@ -56,8 +56,9 @@ fn a_full_disk_is_told_and_what_was_acknowledged_before_stays() {
     child.tell(&mut told);
     assert!(!told.stored.is_empty(), "{told:?}");
     assert_eq!(told.error.as_deref(), Some("DiskFull"), "{told:?}");
-    assert_eq!(told.after.as_deref(), Some("Halted"), "nothing more is written until it is opened again");
-    assert_eq!(told.readable, Some(true), "what is stored is still read");
+    // A read that needs what the failed write held may be refused too; which, depends on the moment.
+    assert!(matches!(told.after.as_deref(), Some("Halted" | "DiskFull")), "{told:?}");
+    assert_eq!(told.wrong, Some(false), "after a failure a read is right or refused");
     let records = support::reopened(dir.path(), &told);
     assert!(matches!(records.insert(vec![new(u64::MAX)]).unwrap()[..], [Stored::New(_)]));
     drop(records);

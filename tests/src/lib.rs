@@ -13,8 +13,9 @@
 
 use std::{
     env, fs,
+    hash::{BuildHasher as _, RandomState},
     io::{BufRead as _, BufReader},
-    net::{TcpListener, UdpSocket},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -161,11 +162,15 @@ impl Drop for Serving {
     }
 }
 
-/// Addresses on loopback whose ports are free now.
+/// Addresses on loopback that nothing takes before the node listens there: each on a host of its own where the
+/// system has all of 127.0.0.0/8, since a free port of 127.0.0.1 may go to any outgoing connection meanwhile.
 pub fn free_addresses() -> Vec<String> {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    vec![format!("/ip4/127.0.0.1/udp/{udp}/quic-v1"), format!("/ip4/127.0.0.1/tcp/{tcp}")]
+    let [_, a, b, c, ..] = RandomState::new().hash_one(()).to_be_bytes();
+    let own = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
+    let host = if UdpSocket::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST };
+    let udp = UdpSocket::bind((host, 0)).unwrap().local_addr().unwrap().port();
+    let tcp = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
+    vec![format!("/ip4/{host}/udp/{udp}/quic-v1"), format!("/ip4/{host}/tcp/{tcp}")]
 }
 
 /// Waits until `holds` does.

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::{TcpListener, UdpSocket},
+    hash::{BuildHasher as _, RandomState},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command as Process, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -232,11 +233,17 @@ fn fill(demo: &Demo, n: usize) -> anyhow::Result<Command> {
     })
 }
 
-/// Addresses on loopback whose ports are free now.
+/// Addresses on loopback that nothing takes before the node listens there.
+///
+/// A free port of 127.0.0.1 may be gone by then, to any outgoing connection of this machine, so each node has a
+/// loopback address of its own where the system has all of 127.0.0.0/8.
 fn free_addresses() -> anyhow::Result<Vec<String>> {
-    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    let tcp = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    Ok(vec![format!("/ip4/127.0.0.1/udp/{udp}/quic-v1"), format!("/ip4/127.0.0.1/tcp/{tcp}")])
+    let [_, a, b, c, ..] = RandomState::new().hash_one(()).to_be_bytes();
+    let own = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
+    let host = if UdpSocket::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST };
+    let udp = UdpSocket::bind((host, 0))?.local_addr()?.port();
+    let tcp = TcpListener::bind((host, 0))?.local_addr()?.port();
+    Ok(vec![format!("/ip4/{host}/udp/{udp}/quic-v1"), format!("/ip4/{host}/tcp/{tcp}")])
 }
 
 /// Starts the five and waits until each is connected to all others.
@@ -247,22 +254,32 @@ fn start(dir: &Path, passphrase_file: &Path, talk: &Talk) -> anyhow::Result<Vec<
     let since = Instant::now();
     for n in 0..NAMES.len() {
         loop {
-            let connected = ask_status(&home(dir, n))
-                .and_then(|s| s.network)
-                .is_some_and(|net| net.peers.iter().all(|p| p.connected));
-            if connected {
+            let status = ask_status(&home(dir, n));
+            let missing = missing(status);
+            if missing.is_empty() {
                 break;
             }
-            let ended = nodes.get_mut(n).is_some_and(|s| !matches!(s.child.try_wait(), Ok(None)));
-            if ended || since.elapsed() > PATIENCE {
-                let log = fs::read_to_string(home(dir, n).join("serve.log")).unwrap_or_default();
-                bail!("{} does not run: {}", NAMES.get(n).copied().unwrap_or_default(), log.trim());
+            // Whoever ended is the cause, not whoever waits for it.
+            let ended = nodes.iter_mut().position(|s| !matches!(s.child.try_wait(), Ok(None)));
+            if ended.is_some() || since.elapsed() > PATIENCE {
+                let who = ended.unwrap_or(n);
+                let log = fs::read_to_string(home(dir, who).join("serve.log")).unwrap_or_default();
+                let name = NAMES.get(who).copied().unwrap_or_default();
+                bail!("{name} does not run: {} {missing}", log.trim());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
     talk.say("Five processes run, each connected to the other four over QUIC or TCP.");
     Ok(nodes)
+}
+
+/// What a node still waits for, empty if nothing.
+fn missing(status: Option<Status>) -> String {
+    let Some(status) = status else { return "it does not answer yet.".into() };
+    let Some(network) = status.network else { return "it is not on the network.".into() };
+    let waits = network.peers.iter().filter(|p| !p.connected);
+    waits.map(|p| format!("{} is {}.", p.name, p.state)).collect::<Vec<_>>().join(" ")
 }
 
 fn ask_status(home: &Path) -> Option<Status> {

@@ -137,6 +137,11 @@ impl Engine {
         written
     }
 
+    /// Refuses further writes until the store is opened again.
+    pub(super) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
     /// How many times the file was synced; tests see by it that no commit returns without.
     #[cfg(test)]
     pub(super) fn syncs(&self) -> u64 {

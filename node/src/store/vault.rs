@@ -291,7 +291,9 @@ impl Txn<'_> {
         self.writer.commits = number;
         self.writer.next.extend(self.advanced.drain());
         // The store may be ahead of the head, never behind: a crash between the two is no loss.
-        self.vault.head.write(number)
+        // If it cannot be counted the caller is told that it failed although it is on disk: what callers hold
+        // in memory is then behind, and a later write would go over it. So nothing more is written.
+        self.vault.head.write(number).inspect_err(|_| self.vault.engine.halt())
     }
 
     fn write(&mut self, place: &[u8], value: &[u8]) -> Result<(), StoreError> {

@@ -67,7 +67,7 @@ pub(crate) struct Told {
     pub(crate) erasing: Vec<u64>,
     pub(crate) error: Option<String>,
     pub(crate) after: Option<String>,
-    pub(crate) readable: Option<bool>,
+    pub(crate) wrong: Option<bool>,
 }
 
 pub(crate) struct Child {
@@ -130,7 +130,7 @@ impl Child {
                 }
                 Some(("error", what)) => told.error = Some(what.to_owned()),
                 Some(("after", what)) => told.after = Some(what.to_owned()),
-                Some(("readable", what)) => told.readable = Some(what == "true"),
+                Some(("wrong", what)) => told.wrong = Some(what == "true"),
                 // The lines of the test harness.
                 _ => {}
             }
@@ -166,11 +166,12 @@ pub(crate) fn insert_until_stopped(home: &Path) {
             }
             Err(error) => {
                 let again = records.insert(vec![new(first + MOST * 4)]);
-                let readable = mine.iter().all(|(seed, number)| {
-                    records.body(*number).is_ok_and(|body| body.and_then(|b| seed_of(&b)) == Some(*seed))
+                let wrong = mine.iter().any(|(seed, number)| match records.body(*number) {
+                    Ok(body) => body.and_then(|b| seed_of(&b)) != Some(*seed),
+                    Err(_) => false,
                 });
                 let after = again.err().map_or("Stored".to_owned(), |error| name(&error));
-                return say(format!("error {}\nafter {after}\nreadable {readable}\n", name(&error)));
+                return say(format!("error {}\nafter {after}\nwrong {wrong}\n", name(&error)));
             }
         }
         if step % 7 == 6 {
