@@ -1,7 +1,7 @@
 //! Intervals from the true distribution of the noise (docs/protocol.md §4).
 //!
 //! The sum of n independent discrete Laplace samples has the characteristic function
-//! `phi(t) = ((1-p)^2 / (1 - 2 p cos t + p^2))^n` with `p = exp(-1/s)`. Its distribution is found by inverting
+//! `phi(t) = ((1-p)^2 / (1 - 2 p cos t + p^2))^n` with `p = exp(-1/s)`; n shares of shape r have it with n r for n. Its distribution is found by inverting
 //! it on a grid fine enough that what wraps around is below 1e-12, so the interval is that of the noise itself
 //! and not of a normal approximation.
 
@@ -85,15 +85,15 @@ struct Tail {
 impl Tail {
     fn new(mechanism: &Mechanism, nodes: usize) -> Result<Self, IntervalError> {
         let scale = mechanism.scale();
+        let shape = nodes as f64 * mechanism.shape();
         let too_wide = IntervalError::TooWide { scale: scale.round() as u64, nodes };
         // Beyond 40 scales and 16 standard deviations (sqrt(2 n) scales) less than 1e-12 is left of the tail.
-        let reach = (40.0 * scale + 16.0 * scale * (2.0 * nodes as f64).sqrt() + 64.0) * 2.0;
+        let reach = (40.0 * scale + 16.0 * scale * (2.0 * shape).sqrt() + 64.0) * 2.0;
         if nodes == 0 || !reach.is_finite() || reach > MAX_POINTS as f64 {
             return Err(too_wide);
         }
         let points = (reach.ceil() as usize).next_power_of_two().min(MAX_POINTS);
         let p = (-1.0 / scale).exp();
-        let shape = nodes as f64;
         let phi = (1..=points / 2)
             .map(|j| {
                 let t = std::f64::consts::TAU * j as f64 / points as f64;

@@ -4,9 +4,13 @@
 //! an interval is *described*, never where noise is drawn or budget is counted.
 
 pub mod budget;
+mod chance;
+pub mod guarantee;
 pub mod interval;
 pub mod noise;
+mod shares;
 
 pub use budget::{Accountant, AuthoriseError, Caps, Charge, MicroEpsilon, OverBudget, Permit};
+pub use guarantee::{Guarantee, Loss};
 pub use interval::{Interval, IntervalError};
 pub use noise::Mechanism;

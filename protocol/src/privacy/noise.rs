@@ -3,6 +3,7 @@
 //! | mechanism | input metric | output measure | privacy map |
 //! | --- | --- | --- | --- |
 //! | discrete Laplace of scale s on every cell | L1 distance of integer vectors | max divergence | d_in -> d_in / s |
+//! | sum of shares of Laplace noise whose shapes add up to at least 1 | the same | the same | the same |
 //!
 //! What must hold: the vector is integer, and one person at one node changes it by at most `d_in` in L1 norm
 //! (the plan's bounding sees to that). Proof: Ghosh, Roughgarden and Sundararajan 2009; Canonne, Kamath and
@@ -13,7 +14,7 @@ use prio::dp::{Rational, distributions::DiscreteLaplace};
 use rand::{CryptoRng, distr::Distribution as _};
 use serde::{Deserialize, Serialize};
 
-use super::budget::MicroEpsilon;
+use super::{budget::MicroEpsilon, chance::Ratio, shares::LaplaceShare};
 use crate::document::Flaw;
 
 /// Largest magnitude of a released value: every JSON reader holds it exactly (RFC 8259 §6).
@@ -29,6 +30,18 @@ pub enum Mechanism {
         scale_numerator: u64,
         /// Scale, denominator; more than 0.
         scale_denominator: u64,
+    },
+    /// A share of Laplace noise: generalised discrete Laplace of the shape, which becomes discrete Laplace of the
+    /// scale when shares whose shapes add up to 1 are summed.
+    LaplaceShares {
+        /// Scale, numerator; more than 0.
+        scale_numerator: u64,
+        /// Scale, denominator; more than 0.
+        scale_denominator: u64,
+        /// Shape of one share, numerator; more than 0.
+        shape_numerator: u64,
+        /// Shape of one share, denominator; at least the numerator.
+        shape_denominator: u64,
     },
 }
 
@@ -48,15 +61,75 @@ impl Mechanism {
         }
     }
 
+    /// Shares of the noise that [`Self::discrete_laplace`] draws whole, each of the shape
+    /// `numerator / denominator`, which is at most 1.
+    pub fn laplace_shares(
+        l1: u64,
+        epsilon: MicroEpsilon,
+        (numerator, denominator): (u64, u64),
+    ) -> Result<Self, Flaw> {
+        let whole = Self::discrete_laplace(l1, epsilon)?;
+        let (scale_numerator, scale_denominator) = whole.scale_ratio();
+        if numerator == 0 || numerator > denominator {
+            return Err(Flaw::new("noise", "a share of noise has a shape above 0, at most 1"));
+        }
+        let common = gcd(numerator, denominator);
+        let shares = Self::LaplaceShares {
+            scale_numerator,
+            scale_denominator,
+            shape_numerator: numerator / common,
+            shape_denominator: denominator / common,
+        };
+        shares.share().map(|_| shares)
+    }
+
+    const fn scale_ratio(&self) -> (u64, u64) {
+        match self {
+            Self::DiscreteLaplace { scale_numerator, scale_denominator }
+            | Self::LaplaceShares { scale_numerator, scale_denominator, .. } => {
+                (*scale_numerator, *scale_denominator)
+            }
+        }
+    }
+
     /// The scale as a real number, to describe it; sampling never uses it.
     pub fn scale(&self) -> f64 {
-        let Self::DiscreteLaplace { scale_numerator, scale_denominator } = self;
-        *scale_numerator as f64 / *scale_denominator as f64
+        let (numerator, denominator) = self.scale_ratio();
+        numerator as f64 / denominator as f64
+    }
+
+    /// The shape of what one node adds, to describe it: 1 for whole noise.
+    pub fn shape(&self) -> f64 {
+        match self {
+            Self::DiscreteLaplace { .. } => 1.0,
+            Self::LaplaceShares { shape_numerator, shape_denominator, .. } => {
+                *shape_numerator as f64 / *shape_denominator as f64
+            }
+        }
+    }
+
+    fn share(&self) -> Result<LaplaceShare, Flaw> {
+        let Self::LaplaceShares { scale_numerator, scale_denominator, shape_numerator, shape_denominator } =
+            *self
+        else {
+            return Err(Flaw::new("noise", "this noise is not drawn in shares"));
+        };
+        let rate = Ratio { numerator: scale_denominator, denominator: scale_numerator };
+        let shape = Ratio { numerator: shape_numerator, denominator: shape_denominator };
+        LaplaceShare::new(rate, shape)
+            .filter(|_| shape_numerator <= shape_denominator)
+            .ok_or_else(|| Flaw::new("noise", "no share of noise has this scale and shape"))
     }
 
     /// Adds a fresh sample to every value. The result is held within [`MAX_VALUE`]: post-processing, free.
     pub(crate) fn add_to<R: CryptoRng + ?Sized>(&self, values: &mut [i64], rng: &mut R) -> Result<(), Flaw> {
-        let Self::DiscreteLaplace { scale_numerator, scale_denominator } = self;
+        let Self::DiscreteLaplace { scale_numerator, scale_denominator } = self else {
+            let share = self.share()?;
+            for value in values {
+                *value = value.saturating_add(share.sample(rng)).clamp(-MAX_VALUE, MAX_VALUE);
+            }
+            return Ok(());
+        };
         let refused = |_| Flaw::new("mechanism", "the scale is not a positive rational");
         let scale = Rational::from_unsigned(*scale_numerator, *scale_denominator).map_err(refused)?;
         let laplace = DiscreteLaplace::new(scale).map_err(refused)?;

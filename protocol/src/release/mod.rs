@@ -14,7 +14,7 @@ use crate::{
     document::{Charter, Document, Envelope, Flaw, Sealed, Signed},
     id::NodeId,
     limits,
-    privacy::{Interval, IntervalError, Mechanism, MicroEpsilon},
+    privacy::{Guarantee, Interval, IntervalError, Mechanism},
     statistic::{Contribution, Plan, PlanError, Query, Refusal},
     time::Timestamp,
 };
@@ -27,23 +27,6 @@ pub enum Mode {
     Local,
 }
 
-/// The guarantee to a person whose records are at members' nodes, against everyone else: other members, the
-/// asker, and whoever reads the release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Guarantee {
-    /// Pure epsilon for all that one node holds of her.
-    #[serde(rename = "epsilon_micros")]
-    pub epsilon: MicroEpsilon,
-    /// Delta, in units of 1e-12; 0 for pure epsilon.
-    pub delta_e12: u64,
-    /// g of the charter: at how many nodes she is assumed to be known.
-    pub nodes_per_person: u32,
-    /// Epsilon for all that g nodes hold of her together.
-    #[serde(rename = "epsilon_at_those_nodes_micros")]
-    pub epsilon_at_those_nodes: MicroEpsilon,
-}
-
 impl Guarantee {
     /// The guarantee of one release of `plan` in mode `local`.
     pub fn local(plan: &Plan, charter: &Charter) -> Self {
@@ -53,6 +36,7 @@ impl Guarantee {
             delta_e12: 0,
             nodes_per_person: g,
             epsilon_at_those_nodes: plan.epsilon().times(u64::from(g)),
+            members: None,
         }
     }
 }

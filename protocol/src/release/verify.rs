@@ -7,11 +7,12 @@
 
 use serde::Serialize;
 
-use super::{Guarantee, Release, fits, sum};
+use super::{Release, fits, sum};
 use crate::{
     document::{Charter, Envelope, EnvelopeError, Signed},
     id::{Id, NodeId},
     limits,
+    privacy::Guarantee,
     statistic::{Contribution, Ground, Plan, Query, Refusal},
 };
 
