@@ -23,6 +23,8 @@ pub mod statistic;
 
 pub mod privacy;
 
+pub mod round;
+
 pub mod release;
 
 pub mod indicator;

@@ -16,10 +16,12 @@ pub const INVENTORY_IDS: usize = 512;
 /// Largest signed document of any kind, in bytes of its JSON envelope.
 pub const DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Signatures on one envelope.
-pub const SIGNATURES: usize = 128;
+/// Signatures on one envelope: every member may sign a charter.
+pub const SIGNATURES: usize = MEMBERS;
 /// Members of one charter.
-pub const MEMBERS: usize = 128;
+pub const MEMBERS: usize = 1024;
+/// Seats on the roster of one round.
+pub const SEATS: usize = MEMBERS;
 /// Addresses of one member.
 pub const ADDRESSES: usize = 8;
 /// Longest name, sentence or address in a signed document, in bytes.

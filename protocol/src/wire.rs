@@ -120,6 +120,7 @@ pub trait Message: Serialize + serde::de::DeserializeOwned + sealed::Sealed {
     }
 }
 
+pub(crate) use sealed::Sealed;
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Announcement {}

@@ -134,6 +134,7 @@ fn charter() -> Signed<Charter> {
             incidents_per_cell: 2,
             nodes_per_person: 2,
             contributions: 3,
+            round: None,
         },
         purposes: vec![Purpose {
             code: "research".into(),
@@ -153,6 +154,7 @@ fn charter() -> Signed<Charter> {
 fn query() -> Query {
     Query {
         version: 1,
+        mode: hedgerow_protocol::statistic::Mode::Local,
         charter: charter().id(),
         measure: Measure::People,
         conditions: vec![],
@@ -195,6 +197,7 @@ fn contribution(n: u8) -> Signed<Contribution> {
     let plan = Plan::new(&query(), &charter()).unwrap();
     let charge = Charge {
         plan: plan.id(),
+        round: None,
         purpose: "research".into(),
         epsilon: plan.epsilon(),
         asker: secret(1).node_id(),

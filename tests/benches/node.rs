@@ -30,7 +30,7 @@ use hedgerow_protocol::{
     id::Digest,
     indicator::{Batch, Observable, StixObject, Tlp, lint::lint, split},
     privacy::MicroEpsilon,
-    statistic::{Axis, Measure, Period, Query},
+    statistic::{Axis, Measure, Mode, Period, Query},
     time::Quarter,
     vocabulary::Dimension,
     wire::Spreading,
@@ -142,6 +142,7 @@ fn statistics(records: u64) {
             micros += 1;
             let query = Query {
                 version: 1,
+                mode: Mode::Local,
                 charter: node.charter().unwrap().id(),
                 measure,
                 conditions: vec![],

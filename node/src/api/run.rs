@@ -133,6 +133,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
 fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeError> {
     Ok(Query {
         version: 1,
+        mode: hedgerow_protocol::statistic::Mode::Local,
         charter: node.federation()?.charter.id(),
         measure: question.measure,
         conditions: question.conditions,

@@ -106,6 +106,7 @@ pub fn draw_up(
             incidents_per_cell: terms.incidents_per_cell,
             nodes_per_person: terms.nodes_per_person.min(count),
             contributions: terms.contributions.unwrap_or(majority),
+            round: None,
         },
         purposes: purposes(terms.epsilon_total),
         refusal_grounds: grounds(),

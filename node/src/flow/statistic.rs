@@ -58,6 +58,7 @@ impl Node {
         }
         let charge = Charge {
             plan: plan.id(),
+            round: None,
             purpose: query.document().purpose.clone(),
             epsilon: plan.epsilon(),
             asker: from,

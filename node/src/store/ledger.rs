@@ -30,7 +30,8 @@ impl Ledger {
                 answered.insert(charge.plan);
             }
         }
-        let accountant = Mutex::new(Accountant::replay(caps, &charges, |plan| answered.contains(plan)));
+        let accountant =
+            Mutex::new(Accountant::replay(caps, &charges, |charge| answered.contains(&charge.plan)));
         Ok(Self { vault, accountant })
     }
 

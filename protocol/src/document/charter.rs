@@ -120,13 +120,30 @@ pub struct PrivacyPolicy {
     pub nodes_per_person: u32,
     /// Fewest contributions that make a release.
     pub contributions: u32,
+    /// How rounds are held; none where members answer each for itself only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<RoundPolicy>,
+}
+
+/// How rounds are held, in which noise is drawn in shares (docs/protocol.md §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundPolicy {
+    /// t: how many members may drop out of a round, or tell one another their shares of noise, before the noise
+    /// of the others is less than asked for.
+    pub tolerated: u32,
+    /// Most that a round may cost a person if every aggregator colludes.
+    #[serde(rename = "epsilon_aggregators_micros")]
+    pub epsilon_aggregators: MicroEpsilon,
+    /// Most that one member may count in one cell; what is above is cut off before noise is added.
+    pub most_in_cell: u32,
 }
 
 /// The federation's agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charter {
-    /// Format: 1.
+    /// Format: 1, or 2 where rounds are held.
     pub version: u16,
     /// The federation's name.
     pub name: String,
@@ -155,11 +172,11 @@ pub struct Charter {
 impl Sealed for Charter {}
 impl Document for Charter {
     const KIND: &'static str = "charter";
-    const MAX_BYTES: usize = 80 * 1024;
+    const MAX_BYTES: usize = 512 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != 1 {
-            return Err(Flaw::new("version", "this program reads charters of version 1"));
+        if self.version != if self.privacy.round.is_some() { 2 } else { 1 } {
+            return Err(Flaw::new("version", "this program reads charters of version 1, and 2 with rounds"));
         }
         if self.vocabulary != crate::vocabulary::VOCABULARY {
             return Err(Flaw::new("vocabulary", "this program knows another version of the vocabulary"));
@@ -260,6 +277,20 @@ impl Charter {
                 ),
             ));
         }
+        let Some(round) = &p.round else { return Ok(()) };
+        let enough = round.tolerated as usize + 2 <= self.members.len() && self.members.len() >= 3;
+        if !enough || !within(round.most_in_cell, 1_000_000) {
+            return Err(Flaw::new(
+                "round",
+                "at least 3 members and 2 more than are tolerated; most_in_cell 1 to 1,000,000",
+            ));
+        }
+        if round.epsilon_aggregators < p.epsilon_per_query || round.epsilon_aggregators > MicroEpsilon::MAX {
+            return Err(Flaw::new(
+                "round",
+                "epsilon_aggregators is at least epsilon_per_query, at most 1000",
+            ));
+        }
         Ok(())
     }
 }
@@ -337,6 +368,7 @@ pub(crate) mod samples {
                 incidents_per_cell: 3,
                 nodes_per_person: 1,
                 contributions: 2.min(u32::from(n)),
+                round: None,
             },
             purposes: vec![Purpose {
                 code: "research".into(),
@@ -351,7 +383,23 @@ pub(crate) mod samples {
 
     /// [`charter`], signed by its quorum.
     pub(crate) fn signed_charter(n: u8) -> Signed<Charter> {
-        let mut signed = Signed::new(charter(n), &secret(1)).unwrap();
+        signed(charter(n), n)
+    }
+
+    /// The same with rounds, in which one may drop out.
+    pub(crate) fn signed_charter_with_rounds(n: u8) -> Signed<Charter> {
+        let mut charter = charter(n);
+        charter.version = 2;
+        charter.privacy.round = Some(RoundPolicy {
+            tolerated: 1,
+            epsilon_aggregators: "20".parse().unwrap(),
+            most_in_cell: 1000,
+        });
+        signed(charter, n)
+    }
+
+    fn signed(charter: Charter, n: u8) -> Signed<Charter> {
+        let mut signed = Signed::new(charter, &secret(1)).unwrap();
         (2..=n / 2 + 1).for_each(|i| signed.cosign(&secret(i)));
         signed
     }
@@ -374,7 +422,7 @@ mod tests {
     #[test]
     fn a_charter_that_contradicts_itself_is_refused() {
         type Change = fn(&mut Charter);
-        let faults: [(&str, Change); 12] = [
+        let faults: [(&str, Change); 13] = [
             ("no members", |c| c.members.clear()),
             ("a member twice", |c| c.members[1] = c.members[0].clone()),
             ("no quorum", |c| c.quorum = 0),
@@ -387,6 +435,7 @@ mod tests {
             ("another vocabulary", |c| c.vocabulary = 999),
             ("a terminal escape in a name", |c| c.members[0].name = "\u{1b}[2J".into()),
             ("RED without sealed delivery", |c| c.tlp = Tlp::Red),
+            ("version 2 without rounds", |c| c.version = 2),
         ];
         for (name, change) in faults {
             let mut c = charter(5);

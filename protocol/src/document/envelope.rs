@@ -248,6 +248,18 @@ impl<D: Document> Signed<D> {
         true
     }
 
+    /// Takes over the signature of `signer` alone from another copy of the same document; false if it is another
+    /// document or `signer` did not sign it.
+    pub fn merge_one(&mut self, other: &Self, signer: &NodeId) -> bool {
+        let entry = other.envelope.signatures.iter().find(|entry| entry.keyid == *signer);
+        let Some(entry) = entry.filter(|_| self.id == other.id) else { return false };
+        if !self.signers.contains(signer) {
+            self.signers.push(*signer);
+            self.envelope.signatures.push(entry.clone());
+        }
+        true
+    }
+
     /// SHA-256 of the payload.
     pub const fn id(&self) -> Id<D> {
         self.id

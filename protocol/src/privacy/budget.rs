@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{Id, NodeId},
+    round::Roster,
     statistic::Plan,
     time::Timestamp,
 };
@@ -85,8 +86,11 @@ impl FromStr for MicroEpsilon {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charge {
-    /// The plan paid for. A plan names its release period, so it is paid for once in each.
+    /// The plan paid for. A plan names its release period, so in mode `local` it is paid for once in each.
     pub plan: Id<Plan>,
+    /// The round paid for; none in mode `local`. A round on a plan may come to nothing, and another cost again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Id<Roster>>,
     /// The charter's purpose code.
     pub purpose: String,
     /// The price.
@@ -142,7 +146,7 @@ pub enum AuthoriseError<E> {
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
     /// The plan was charged already; its stored answer is to be sent again, at no cost.
-    #[error("this plan was charged before in this release period")]
+    #[error("this plan, or this round, was charged before")]
     AlreadyCharged,
     /// The charge could not be made durable. It counts as spent until the ledger is read again.
     #[error("the charge could not be written: {0}")]
@@ -156,6 +160,7 @@ pub enum AuthoriseError<E> {
 #[must_use = "a permit is paid for"]
 pub struct Permit {
     plan: Id<Plan>,
+    paid: Option<Id<Roster>>,
     epsilon: MicroEpsilon,
 }
 
@@ -163,6 +168,11 @@ impl Permit {
     /// The plan paid for.
     pub const fn plan(&self) -> Id<Plan> {
         self.plan
+    }
+
+    /// The round under which it was charged; none in mode `local`.
+    pub const fn paid(&self) -> Option<Id<Roster>> {
+        self.paid
     }
 
     /// The epsilon paid.
@@ -177,20 +187,21 @@ pub struct Accountant {
     caps: Caps,
     spent: MicroEpsilon,
     spent_by_purpose: BTreeMap<String, MicroEpsilon>,
-    charged: BTreeMap<Id<Plan>, MicroEpsilon>,
+    /// The last charge of each plan: its round.
+    charged: BTreeMap<Id<Plan>, Option<Id<Roster>>>,
     /// Charged, but no answer was stored: the node stopped in between, so nothing left it.
-    unused: BTreeMap<Id<Plan>, MicroEpsilon>,
+    unused: BTreeMap<Id<Plan>, (Option<Id<Roster>>, MicroEpsilon)>,
 }
 
 impl Accountant {
-    /// Rebuilds the filter from the ledger. `answered` tells for which plans an answer was stored.
+    /// Rebuilds the filter from the ledger. `answered` tells for which charges an answer was stored.
     ///
-    /// A charge of a plan that was never answered paid for nothing that left, so it can be used once more
-    /// without paying twice. A plan charged twice (which a sound ledger never holds) counts twice.
+    /// A plan whose last charge was never answered paid for nothing that left, so it can be used once more
+    /// without paying twice. Of earlier charges of the same plan something may have left: they stay spent.
     pub fn replay<'a>(
         caps: Caps,
         charges: impl IntoIterator<Item = &'a Charge>,
-        answered: impl Fn(&Id<Plan>) -> bool,
+        answered: impl Fn(&Charge) -> bool,
     ) -> Self {
         let mut accountant = Self {
             caps,
@@ -201,8 +212,10 @@ impl Accountant {
         };
         for charge in charges {
             accountant.count(charge);
-            if !answered(&charge.plan) {
-                accountant.unused.insert(charge.plan, charge.epsilon);
+            if answered(charge) {
+                accountant.unused.remove(&charge.plan);
+            } else {
+                accountant.unused.insert(charge.plan, (charge.round, charge.epsilon));
             }
         }
         accountant
@@ -215,16 +228,17 @@ impl Accountant {
         charge: &Charge,
         write: impl FnOnce(&Charge) -> Result<(), E>,
     ) -> Result<Permit, AuthoriseError<E>> {
-        if let Some(epsilon) = self.unused.remove(&charge.plan) {
-            return Ok(Permit { plan: charge.plan, epsilon });
+        if let Some((paid, epsilon)) = self.unused.remove(&charge.plan) {
+            return Ok(Permit { plan: charge.plan, paid, epsilon });
         }
-        if self.charged.contains_key(&charge.plan) {
+        if self.charged.get(&charge.plan).is_some_and(|last| charge.round.is_none() || *last == charge.round)
+        {
             return Err(AuthoriseError::AlreadyCharged);
         }
         self.affordable(&charge.purpose, charge.epsilon)?;
         self.count(charge);
         write(charge).map_err(AuthoriseError::NotWritten)?;
-        Ok(Permit { plan: charge.plan, epsilon: charge.epsilon })
+        Ok(Permit { plan: charge.plan, paid: charge.round, epsilon: charge.epsilon })
     }
 
     /// Whether `epsilon` for `purpose` stays within every cap.
@@ -260,7 +274,7 @@ impl Accountant {
         self.spent = add(self.spent);
         let purpose = self.spent_by_purpose.entry(charge.purpose.clone()).or_default();
         *purpose = add(*purpose);
-        self.charged.insert(charge.plan, charge.epsilon);
+        self.charged.insert(charge.plan, charge.round);
     }
 }
 
@@ -284,6 +298,7 @@ mod tests {
     fn charge(n: u64, purpose: &str, micros: u64) -> Charge {
         Charge {
             plan: Id::of(&n.to_be_bytes()),
+            round: None,
             purpose: purpose.into(),
             epsilon: MicroEpsilon(micros),
             asker: NodeSecret::from_seed(&[1; 32]).node_id(),
@@ -352,6 +367,21 @@ mod tests {
         assert_eq!(permit.epsilon(), MicroEpsilon(2));
         assert_eq!(a.spent(), MicroEpsilon(2));
         assert!(matches!(a.authorise(&paid, |_| Ok::<_, ()>(())), Err(AuthoriseError::AlreadyCharged)));
+    }
+
+    #[test]
+    fn another_round_on_a_plan_costs_again_and_the_same_one_never() {
+        let mut a = empty(10, 10);
+        let round = |n: u8| Charge { round: Some(Id::of(&[n])), ..charge(1, "research", 2) };
+        let _ = a.authorise(&round(1), |_| Ok::<_, ()>(())).unwrap();
+        assert!(matches!(a.authorise(&round(1), |_| Ok::<_, ()>(())), Err(AuthoriseError::AlreadyCharged)));
+        let _ = a.authorise(&round(2), |_| Ok::<_, ()>(())).unwrap();
+        assert_eq!(a.spent(), MicroEpsilon(4));
+        // The node stopped after the second charge and before the vector was kept: the next round uses it.
+        let answered = |c: &Charge| c.round == round(1).round;
+        let mut again = Accountant::replay(caps(10, 10), &[round(1), round(2)], answered);
+        let permit = again.authorise(&round(3), |_| -> Result<(), ()> { panic!("paid twice") }).unwrap();
+        assert_eq!((permit.paid(), again.spent()), (round(2).round, MicroEpsilon(4)));
     }
 
     proptest! {

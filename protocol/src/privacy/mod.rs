@@ -11,6 +11,6 @@ pub mod noise;
 mod shares;
 
 pub use budget::{Accountant, AuthoriseError, Caps, Charge, MicroEpsilon, OverBudget, Permit};
-pub use guarantee::{Guarantee, Loss};
+pub use guarantee::{AgainstMembers, Guarantee, Loss};
 pub use interval::{Interval, IntervalError};
 pub use noise::Mechanism;

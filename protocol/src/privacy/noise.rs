@@ -83,6 +83,38 @@ impl Mechanism {
         shares.share().map(|_| shares)
     }
 
+    /// The noise that is missing where this was added and `larger` should have been: none if they are the same.
+    pub(crate) fn missing_to(&self, larger: &Self) -> Result<Option<Self>, Flaw> {
+        let (
+            Self::LaplaceShares { shape_numerator: a, shape_denominator: b, .. },
+            Self::LaplaceShares {
+                scale_numerator,
+                scale_denominator,
+                shape_numerator: c,
+                shape_denominator: d,
+            },
+        ) = (*self, *larger)
+        else {
+            return Err(Flaw::new("noise", "this noise is not drawn in shares"));
+        };
+        let overflow = || Flaw::new("noise", "these shares of noise cannot be compared");
+        let product = |x: u64, y: u64| x.checked_mul(y).ok_or_else(overflow);
+        let (own, wanted, denominator) = (product(a, d)?, product(c, b)?, product(b, d)?);
+        if self.scale_ratio() != larger.scale_ratio() || wanted < own {
+            return Err(Flaw::new(
+                "noise",
+                "there is more noise than the other asks for, or of another scale",
+            ));
+        }
+        let common = gcd(wanted - own, denominator).max(1);
+        Ok((wanted > own).then_some(Self::LaplaceShares {
+            scale_numerator,
+            scale_denominator,
+            shape_numerator: (wanted - own) / common,
+            shape_denominator: denominator / common,
+        }))
+    }
+
     const fn scale_ratio(&self) -> (u64, u64) {
         match self {
             Self::DiscreteLaplace { scale_numerator, scale_denominator }

@@ -1,8 +1,8 @@
 //! The release: an answer of the federation with everything needed to check it (docs/protocol.md §5).
 //!
 //! In mode `local` each node noised its own vector for the full guarantee, and the release is their sum. It
-//! carries the contributions as signed, so nobody need trust the member who added them up. A mode in which
-//! shares of noise are summed secretly has its place in [`Mode`].
+//! carries the contributions as signed, so nobody need trust the member who added them up. In mode `round` shares
+//! of noise were summed secretly; the release carries the commitments that the total opens.
 
 mod verify;
 
@@ -15,17 +15,10 @@ use crate::{
     id::NodeId,
     limits,
     privacy::{Guarantee, Interval, IntervalError, Mechanism},
-    statistic::{Contribution, Plan, PlanError, Query, Refusal},
+    round::{Proof, Proven},
+    statistic::{Contribution, Mode, Plan, PlanError, Query, Refusal},
     time::Timestamp,
 };
-
-/// How the noise came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Each node added its own full noise.
-    Local,
-}
 
 impl Guarantee {
     /// The guarantee of one release of `plan` in mode `local`.
@@ -45,7 +38,7 @@ impl Guarantee {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
-    /// Format: 1.
+    /// Format: 1, or 2 of a round.
     pub version: u16,
     /// How the noise came to be.
     pub mode: Mode,
@@ -63,8 +56,11 @@ pub struct Release {
     pub interval: Interval,
     /// The guarantee.
     pub guarantee: Guarantee,
-    /// The contributions as signed, by rising key.
+    /// The contributions as signed, by rising key; none in a round.
     pub contributions: Vec<Envelope>,
+    /// The round that the values come from; none in mode `local`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Proof>,
     /// The refusals as signed, by rising key.
     pub refusals: Vec<Envelope>,
     /// Members who did neither, by rising key.
@@ -80,10 +76,14 @@ impl Document for Release {
     const MAX_BYTES: usize = limits::DOCUMENT_BYTES / 4 * 3 - 64 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != 1 {
-            return Err(Flaw::new("version", "this program reads releases of version 1"));
+        let of_round = self.mode == Mode::Round;
+        if self.version != if of_round { 2 } else { 1 } || self.round.is_some() != of_round {
+            return Err(Flaw::new("version", "this program reads releases of version 1, and 2 of a round"));
         }
-        let members = [self.contributions.len(), self.refusals.len(), self.silent.len()];
+        if of_round && !self.contributions.is_empty() {
+            return Err(Flaw::new("contributions", "a round has none"));
+        }
+        let members = [self.counted(), self.refusals.len(), self.silent.len()];
         if members.iter().sum::<usize>() > limits::MEMBERS {
             return Err(Flaw::new("contributions", format!("of at most {} members", limits::MEMBERS)));
         }
@@ -122,7 +122,7 @@ impl Release {
         charter: &Signed<Charter>,
         query: &Signed<Query>,
         mut contributions: Vec<Signed<Contribution>>,
-        mut refusals: Vec<Signed<Refusal>>,
+        refusals: Vec<Signed<Refusal>>,
         made_at: Timestamp,
     ) -> Result<Self, ReleaseError> {
         let plan = Plan::new(query.document(), charter)?;
@@ -132,13 +132,8 @@ impl Release {
             return Err(ReleaseError::TooFew { got: contributions.len(), need });
         }
         contributions.sort_by_key(|c| c.signers().first().copied());
-        refusals.sort_by_key(|r| r.signers().first().copied());
         contributions.iter().try_for_each(|c| fits(c, &plan, charter.document()))?;
-        let answered = |id: &NodeId| {
-            contributions.iter().any(|c| c.signers().contains(id))
-                || refusals.iter().any(|r| r.signers().contains(id))
-        };
-        let silent = charter.document().members.iter().map(|m| m.id).filter(|id| !answered(id)).collect();
+        let answered: Vec<NodeId> = contributions.iter().flat_map(|c| c.signers()).copied().collect();
         Ok(Self {
             version: 1,
             mode: Mode::Local,
@@ -150,11 +145,62 @@ impl Release {
             guarantee: Guarantee::local(&plan, charter.document()),
             plan,
             contributions: contributions.iter().map(|c| c.envelope().clone()).collect(),
-            refusals: refusals.iter().map(|r| r.envelope().clone()).collect(),
-            silent,
+            round: None,
+            silent: silent(charter.document(), &answered, &refusals),
+            refusals: in_order(refusals),
             made_at,
         })
     }
+
+    /// The release of a round whose total opens its commitments.
+    pub(crate) fn of_round(
+        charter: &Signed<Charter>,
+        query: &Signed<Query>,
+        (proof, proven): (Proof, &Proven),
+        values: Vec<i64>,
+        refusals: Vec<Signed<Refusal>>,
+        made_at: Timestamp,
+    ) -> Result<Self, ReleaseError> {
+        let (round, included) = (&proven.round, proven.included());
+        let mechanism = round.parameters().mechanism;
+        let seated: Vec<NodeId> = round.seats().iter().map(|s| s.member).collect();
+        // Who consented and then refused (its budget went elsewhere meanwhile) is on the roster.
+        let refusals: Vec<_> =
+            refusals.into_iter().filter(|r| !r.signers().iter().any(|s| seated.contains(s))).collect();
+        Ok(Self {
+            version: 2,
+            mode: Mode::Round,
+            charter: charter.envelope().clone(),
+            query: query.envelope().clone(),
+            plan: round.terms().plan().clone(),
+            mechanism,
+            values,
+            interval: Interval::of_sum(&mechanism, included)?,
+            guarantee: round.terms().guarantee(&mechanism, included)?,
+            contributions: Vec::new(),
+            round: Some(proof),
+            silent: silent(charter.document(), &seated, &refusals),
+            refusals: in_order(refusals),
+            made_at,
+        })
+    }
+
+    /// How many members' counts are in the values.
+    pub fn counted(&self) -> usize {
+        self.round.as_ref().map_or(self.contributions.len(), |r| r.submissions.len())
+    }
+}
+
+/// Members who neither answered nor refused, by rising key.
+fn silent(charter: &Charter, answered: &[NodeId], refusals: &[Signed<Refusal>]) -> Vec<NodeId> {
+    let heard = |id: &NodeId| answered.contains(id) || refusals.iter().any(|r| r.signers().contains(id));
+    charter.members.iter().map(|m| m.id).filter(|id| !heard(id)).collect()
+}
+
+/// Refusals by rising key.
+fn in_order(mut refusals: Vec<Signed<Refusal>>) -> Vec<Envelope> {
+    refusals.sort_by_key(|r| r.signers().first().copied());
+    refusals.iter().map(|r| r.envelope().clone()).collect()
 }
 
 /// Whether a contribution is of one member of `charter`, for `plan`, with its cells and its noise.
@@ -173,7 +219,7 @@ pub fn fits(contribution: &Signed<Contribution>, plan: &Plan, charter: &Charter)
     Ok(())
 }
 
-/// The sum, cell by cell. Cannot overflow: at most 128 values below 2^53 each.
+/// The sum, cell by cell. Cannot overflow: at most 1,024 values below 2^53 each.
 fn sum(contributions: &[Signed<Contribution>], cells: usize) -> Vec<i64> {
     let mut total = vec![0i64; cells];
     for contribution in contributions {

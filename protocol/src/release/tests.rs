@@ -19,6 +19,7 @@ fn now() -> Timestamp {
 fn question() -> Signed<Query> {
     let query = Query {
         version: 1,
+        mode: Mode::Local,
         charter: signed_charter(5).id(),
         measure: Measure::People,
         conditions: vec![],
@@ -39,6 +40,7 @@ fn contribution(member: &NodeSecret, seed: u64) -> Signed<Contribution> {
     let plan = Plan::new(query.document(), &signed_charter(5)).unwrap();
     let charge = Charge {
         plan: plan.id(),
+        round: None,
         purpose: "research".into(),
         epsilon: plan.epsilon(),
         asker: secret(1).node_id(),

@@ -1,9 +1,9 @@
 //! Checking a release from the release alone (docs/protocol.md §5): no network, no trust in whoever sent it.
 //!
-//! What it proves: the members of this charter signed these contributions for this question, the total is
-//! their sum, and the stated noise, interval and guarantee follow from the plan. What it cannot prove: that
-//! the charter's keys belong to the groups it names (compare the charter's id with one you trust), and that
-//! each node counted truthfully.
+//! What it proves: the members of this charter signed these contributions (in a round: commitments to them) for
+//! this question, the total is their sum, and the stated noise, interval and guarantee follow from the plan. What
+//! it cannot prove: that the charter's keys belong to the groups it names (compare the charter's id with one you
+//! trust), and that each node counted truthfully and added its noise.
 
 use serde::Serialize;
 
@@ -12,8 +12,10 @@ use crate::{
     document::{Charter, Envelope, EnvelopeError, Signed},
     id::{Id, NodeId},
     limits,
-    privacy::Guarantee,
-    statistic::{Contribution, Ground, Plan, Query, Refusal},
+    privacy::{Guarantee, MicroEpsilon},
+    round::{Proven, Terms},
+    statistic::{Contribution, Ground, Mode, Plan, Query, Refusal},
+    time::Timestamp,
 };
 
 /// One named check.
@@ -102,42 +104,79 @@ pub fn verify(json: &[u8], trusted: Option<Id<Charter>>) -> Report {
     };
     report.add("format", Ok(format!("release {}", signed.id().short())));
     let release = signed.document().clone();
-    let asker = signed.sole_signer();
+    let signers = signed.signers().to_vec();
     report.release = Some(signed);
-    report.add(
-        "signature",
-        match &asker {
-            Ok(asker) => Ok(format!("signed by {}", asker.short())),
-            Err(flaw) => Err(flaw.to_string()),
-        },
-    );
-    let Ok(asker) = asker else { return report.end() };
+    // The member who asked signs first; of a round, its aggregators countersign.
+    let (asker, countersigners) = match (signers.split_first(), release.mode) {
+        (Some((asker, [])), _) => (*asker, &[][..]),
+        (Some((asker, others)), Mode::Round) => (*asker, others),
+        _ => {
+            report.add("signature", Err(format!("one signer was expected, not {}", signers.len())));
+            return report.end();
+        }
+    };
+    report.add("signature", Ok(format!("signed by {}", asker.short())));
     let Some(charter) = charter(&mut report, &release, trusted) else { return report.end() };
     let Some(query) = query(&mut report, &release, &charter, asker) else { return report.end() };
     let Some(plan) = plan(&mut report, &release, &charter, &query) else { return report.end() };
-    let Some(contributions) = contributions(&mut report, &release, &charter, &plan) else {
-        return report.end();
-    };
-    let accounted = accounted(&release, &charter, &query, &contributions);
-    report.add("accounted", accounted);
-    report.add("total", {
-        if sum(&contributions, plan.cells()) == release.values {
-            Ok(format!("{} values are the sums of {} contributions", plan.cells(), contributions.len()))
-        } else {
-            Err("the values are not the sum of the contributions".into())
-        }
-    });
-    report.add("guarantee", guarantee(&release, &charter, &plan));
+    let held = held(&release, &charter, &query, &plan, asker, countersigners);
+    report.add("contributions", held.as_ref().map(|held| held.described()).map_err(Clone::clone));
+    let Ok(held) = held else { return report.end() };
+    report.add("accounted", accounted(&release, &charter, &query, &held));
+    report.add("total", total(&release, &plan, &held));
+    report.add("guarantee", guarantee(&release, &charter, &plan, &held));
     report.add(
         "interval",
-        match release.interval.holds_for(&release.mechanism, contributions.len()) {
+        match release.interval.holds_for(&release.mechanism, held.counted()) {
             Ok(true) => Ok(format!("±{} at 95% covers the noise", release.interval.half_width)),
             Ok(false) => Err(format!("±{} is not the interval of this noise", release.interval.half_width)),
             Err(error) => Err(error.to_string()),
         },
     );
-    report.add("times", times(&release, &charter, &query, &contributions));
+    report.add("times", times(&release, &charter, &query, &held));
     report
+}
+
+/// What the values come from, its signatures verified.
+enum Held {
+    /// The members' own noised vectors.
+    Contributions(Vec<Signed<Contribution>>),
+    /// Commitments, and how many aggregators countersigned.
+    Round(Box<Proven>, usize),
+}
+
+impl Held {
+    /// How many members' counts are in the values.
+    fn counted(&self) -> usize {
+        match self {
+            Self::Contributions(list) => list.len(),
+            Self::Round(proven, _) => proven.included(),
+        }
+    }
+
+    /// Members who are accounted for by it.
+    fn members(&self) -> Vec<NodeId> {
+        match self {
+            Self::Contributions(list) => list.iter().filter_map(|c| c.sole_signer().ok()).collect(),
+            Self::Round(proven, _) => proven.round.seats().iter().map(|s| s.member).collect(),
+        }
+    }
+
+    fn described(&self) -> String {
+        match self {
+            Self::Contributions(list) => {
+                format!("{} members signed one each, with the plan's noise", list.len())
+            }
+            Self::Round(proven, countersigned) => format!(
+                "{} of {} members on the roster committed to one each; {} aggregators signed the set, {} of them \
+                 the release",
+                proven.included(),
+                proven.round.seats().len(),
+                proven.round.aggregators().len(),
+                countersigned
+            ),
+        }
+    }
 }
 
 fn charter(report: &mut Report, release: &Release, trusted: Option<Id<Charter>>) -> Option<Signed<Charter>> {
@@ -222,14 +261,31 @@ fn plan(
     planned.ok()
 }
 
-fn contributions(
-    report: &mut Report,
+fn held(
     release: &Release,
     charter: &Signed<Charter>,
+    query: &Signed<Query>,
     plan: &Plan,
-) -> Option<Vec<Signed<Contribution>>> {
+    asker: NodeId,
+    countersigners: &[NodeId],
+) -> Result<Held, String> {
+    let Some(proof) = &release.round else { return contributions(release, charter, plan) };
+    let terms = Terms::new(plan.clone(), charter).map_err(|e| e.to_string())?;
+    let proven = proof.open(terms, asker).map_err(|e| e.to_string())?;
+    if proven.round.roster().document().query != query.id() {
+        return Err("the roster is of another query".into());
+    }
+    if let Some(stranger) = countersigners.iter().find(|c| proven.round.aggregator(c).is_none()) {
+        return Err(format!("{} signed the release and is no aggregator of it", stranger.short()));
+    }
+    let signed = |id: &&NodeId| **id == asker || countersigners.contains(id);
+    let countersigned = proven.round.aggregators().iter().filter(signed).count();
+    Ok(Held::Round(Box::new(proven), countersigned))
+}
+
+fn contributions(release: &Release, charter: &Signed<Charter>, plan: &Plan) -> Result<Held, String> {
     let need = charter.document().privacy.contributions as usize;
-    let opened: Result<Vec<_>, String> = release
+    let list = release
         .contributions
         .iter()
         .map(|envelope| {
@@ -237,24 +293,29 @@ fn contributions(
             fits(&contribution, plan, charter.document()).map_err(|e| e.to_string())?;
             Ok(contribution)
         })
-        .collect();
-    let opened = opened.and_then(|list| {
-        if !list.is_sorted_by(|a, b| a.signers().first() < b.signers().first()) {
-            Err("a member contributed twice, or they are out of order".into())
-        } else if list.len() < need {
-            Err(format!("{} contributions where the charter asks for {need}", list.len()))
-        } else {
-            Ok(list)
+        .collect::<Result<Vec<_>, String>>()?;
+    if !list.is_sorted_by(|a, b| a.signers().first() < b.signers().first()) {
+        Err("a member contributed twice, or they are out of order".into())
+    } else if list.len() < need {
+        Err(format!("{} contributions where the charter asks for {need}", list.len()))
+    } else {
+        Ok(Held::Contributions(list))
+    }
+}
+
+fn total(release: &Release, plan: &Plan, held: &Held) -> Result<String, String> {
+    let (cells, counted) = (plan.cells(), held.counted());
+    match held {
+        Held::Contributions(list) if sum(list, cells) == release.values => {
+            Ok(format!("{cells} values are the sums of {counted} contributions"))
         }
-    });
-    report.add(
-        "contributions",
-        match &opened {
-            Ok(list) => Ok(format!("{} members signed one each, with the plan's noise", list.len())),
-            Err(fault) => Err(fault.clone()),
+        Held::Contributions(_) => Err("the values are not the sum of the contributions".into()),
+        Held::Round(proven, _) => match proven.opens(&release.values) {
+            Ok(true) => Ok(format!("{cells} values open the commitments of {counted} members")),
+            Ok(false) => Err("the values do not open the commitments: the total is false".into()),
+            Err(flaw) => Err(flaw.to_string()),
         },
-    );
-    opened.ok()
+    }
 }
 
 /// Every member stands in exactly one of the three lists.
@@ -262,9 +323,9 @@ fn accounted(
     release: &Release,
     charter: &Signed<Charter>,
     query: &Signed<Query>,
-    contributions: &[Signed<Contribution>],
+    held: &Held,
 ) -> Result<String, String> {
-    let mut named: Vec<NodeId> = contributions.iter().filter_map(|c| c.sole_signer().ok()).collect();
+    let mut named = held.members();
     for envelope in &release.refusals {
         let refusal = envelope.clone().open::<Refusal>().map_err(|e| e.to_string())?;
         let r = refusal.document();
@@ -285,31 +346,69 @@ fn accounted(
     }
     Ok(format!(
         "{} contributed, {} refused, {} were silent",
-        contributions.len(),
+        held.counted(),
         release.refusals.len(),
         release.silent.len()
     ))
 }
 
-fn guarantee(release: &Release, charter: &Signed<Charter>, plan: &Plan) -> Result<String, String> {
-    if plan.mechanism().ok() != Some(release.mechanism) {
+fn guarantee(
+    release: &Release,
+    charter: &Signed<Charter>,
+    plan: &Plan,
+    held: &Held,
+) -> Result<String, String> {
+    let (mechanism, own) = match held {
+        Held::Contributions(_) => (plan.mechanism(), Ok(Guarantee::local(plan, charter.document()))),
+        Held::Round(proven, _) => {
+            let mechanism = proven.round.parameters().mechanism;
+            (Ok(mechanism), proven.round.terms().guarantee(&mechanism, proven.included()))
+        }
+    };
+    if mechanism.as_ref() != Ok(&release.mechanism) {
         return Err("the noise named is not that of the plan".into());
     }
-    let own = Guarantee::local(plan, charter.document());
-    if own != release.guarantee {
+    let own = own.map_err(|flaw| flaw.to_string())?;
+    if !same(&own, &release.guarantee) {
         return Err("the guarantee stated does not follow from the plan".into());
     }
-    Ok(format!(
+    let mut described = format!(
         "epsilon {} for a person at one node, {} for one known at {}",
         own.epsilon, own.epsilon_at_those_nodes, own.nodes_per_person
-    ))
+    );
+    if let Some(members) = &own.members {
+        described += &format!(
+            "; {} against {} members together, {} if every aggregator colludes; delta {}e-12",
+            members.epsilon_colluding, members.colluding, members.epsilon_aggregators, own.delta_e12
+        );
+    }
+    Ok(described)
+}
+
+/// Equal, but for one millionth where an epsilon was computed with real numbers.
+fn same(own: &Guarantee, stated: &Guarantee) -> bool {
+    let near = |a: MicroEpsilon, b: MicroEpsilon| a.micros().abs_diff(b.micros()) <= 1;
+    let members = match (&own.members, &stated.members) {
+        (None, None) => return own == stated,
+        (Some(a), Some(b)) => {
+            a.colluding == b.colluding
+                && near(a.epsilon_colluding, b.epsilon_colluding)
+                && near(a.epsilon_aggregators, b.epsilon_aggregators)
+        }
+        _ => false,
+    };
+    members
+        && near(own.epsilon, stated.epsilon)
+        && near(own.epsilon_at_those_nodes, stated.epsilon_at_those_nodes)
+        && own.nodes_per_person == stated.nodes_per_person
+        && own.delta_e12 == stated.delta_e12
 }
 
 fn times(
     release: &Release,
     charter: &Signed<Charter>,
     query: &Signed<Query>,
-    contributions: &[Signed<Contribution>],
+    held: &Held,
 ) -> Result<String, String> {
     let q = query.document();
     let skew = limits::CLOCK_SKEW_SECONDS;
@@ -319,8 +418,13 @@ fn times(
     if release.made_at.plus_seconds(skew) < q.asked_at || release.made_at > q.expires_at.plus_seconds(skew) {
         return Err("it was not made between the asking and the expiry".into());
     }
-    if contributions.iter().any(|c| c.document().made_at > release.made_at.plus_seconds(skew)) {
-        return Err("a contribution is later than the release".into());
+    let later = |at: Timestamp| at > release.made_at.plus_seconds(skew);
+    let late = match held {
+        Held::Contributions(list) => list.iter().any(|c| later(c.document().made_at)),
+        Held::Round(proven, _) => later(proven.round.roster().document().made_at),
+    };
+    if late {
+        return Err("a contribution or the roster is later than the release".into());
     }
     Ok(format!("asked {}, made {}", q.asked_at, release.made_at))
 }

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::query::{Measure, Period, Query};
+use super::query::{Measure, Mode, Period, Query};
 use crate::{
     codec,
     document::{Signed, charter::Charter},
@@ -109,6 +109,9 @@ pub enum PlanError {
     /// A bound looser than the charter's.
     #[error("one person may count in at most {0} cells by the charter")]
     LooserBound(u32),
+    /// A round under a charter without rounds.
+    #[error("the charter holds no rounds; ask in mode local")]
+    NoRounds,
     /// No noise fits the epsilon.
     #[error("no noise can be made for this epsilon")]
     NoMechanism,
@@ -120,6 +123,8 @@ pub enum PlanError {
 pub struct Plan {
     charter: Id<Charter>,
     release_period: String,
+    #[serde(default, skip_serializing_if = "Mode::is_local")]
+    mode: Mode,
     measure: Measure,
     conditions: Vec<super::query::Condition>,
     period: Option<Period>,
@@ -142,6 +147,9 @@ impl Plan {
         {
             return Err(PlanError::EmptyPeriod);
         }
+        if query.mode == Mode::Round && policy.round.is_none() {
+            return Err(PlanError::NoRounds);
+        }
         let conditions = canonical_conditions(query)?;
         let axes = axes(query, &conditions, policy.cells)?;
         let cells: u64 = axes.iter().map(|a| a.values.len() as u64).product();
@@ -155,6 +163,7 @@ impl Plan {
         let plan = Self {
             charter: query.charter,
             release_period: policy.release_period.of(query.asked_at),
+            mode: query.mode,
             measure: query.measure,
             conditions,
             period: query.period,
@@ -179,6 +188,11 @@ impl Plan {
     /// The axes with their values; cells are in row-major order, the last axis running fastest.
     pub fn axes(&self) -> &[AxisValues] {
         &self.axes
+    }
+
+    /// How the members' counts come together.
+    pub const fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// What is counted.
@@ -221,7 +235,7 @@ impl Plan {
         self.charter
     }
 
-    /// The noise that each node adds.
+    /// The whole noise of the plan: what each node adds in mode `local`, what the shares of a round come to.
     pub fn mechanism(&self) -> Result<Mechanism, crate::document::Flaw> {
         Mechanism::discrete_laplace(self.l1_sensitivity(), self.epsilon)
     }

@@ -27,6 +27,24 @@ pub enum Measure {
     People,
 }
 
+/// How the members' counts come together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each member adds its own full noise and sends the result.
+    #[default]
+    Local,
+    /// Each adds a share of the noise, and only the sum is ever seen (docs/protocol.md §6).
+    Round,
+}
+
+impl Mode {
+    /// For serde: the first version of query and plan has no such field.
+    pub(super) fn is_local(&self) -> bool {
+        *self == Self::Local
+    }
+}
+
 /// Only incidents that have one of these codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,10 +69,13 @@ pub struct Period {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Format: 1.
+    /// Format: 1, or 2 where a round is asked for.
     pub version: u16,
     /// The charter under which it is asked.
     pub charter: Id<Charter>,
+    /// How the members' counts come together.
+    #[serde(default, skip_serializing_if = "Mode::is_local")]
+    pub mode: Mode,
     /// What is counted.
     pub measure: Measure,
     /// Only incidents that meet every condition; each dimension at most once.
@@ -88,8 +109,8 @@ impl Document for Query {
     const MAX_BYTES: usize = limits::REQUEST_BYTES / 2;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != 1 {
-            return Err(Flaw::new("version", "this program reads queries of version 1"));
+        if self.version != if self.mode.is_local() { 1 } else { 2 } {
+            return Err(Flaw::new("version", "this program reads queries of version 1, and 2 for a round"));
         }
         if self.epsilon == MicroEpsilon::default() || self.epsilon > MicroEpsilon::MAX {
             return Err(Flaw::new("epsilon", "more than 0, at most 1000"));

@@ -19,6 +19,7 @@ fn now() -> Timestamp {
 fn query(measure: Measure, group_by: &[Axis], conditions: &[(Dimension, &[&str])]) -> Query {
     Query {
         version: 1,
+        mode: Mode::Local,
         charter: signed_charter(5).id(),
         measure,
         conditions: conditions
@@ -135,6 +136,7 @@ fn what_cannot_be_planned_says_why() {
 fn permit(plan: &Plan) -> Permit {
     let charge = Charge {
         plan: plan.id(),
+        round: None,
         purpose: "research".into(),
         epsilon: plan.epsilon(),
         asker: secret(1).node_id(),

@@ -18,6 +18,7 @@ use crate::{
     facet::Facet,
     id::Id,
     privacy::{Mechanism, MicroEpsilon, Permit},
+    round::{NoisedShare, Round},
     time::Timestamp,
 };
 
@@ -102,6 +103,31 @@ impl Exact {
         }
         self.mechanism.add_to(&mut self.values, rng)?;
         Ok(Noised { plan: self.plan, mechanism: self.mechanism, values: std::mem::take(&mut self.values) })
+    }
+
+    /// Adds this node's share of the noise of `round`, which `permit` paid for. All three must be of one plan.
+    ///
+    /// What a cell counts above the charter's bound is cut off before: a map that brings no two vectors further
+    /// apart, so it costs nothing.
+    pub fn noise_share<R: CryptoRng + ?Sized>(
+        mut self,
+        permit: Permit,
+        round: &Round,
+        rng: &mut R,
+    ) -> Result<NoisedShare, Flaw> {
+        let terms = round.terms();
+        let Some(paid) =
+            permit.paid().filter(|_| permit.plan() == self.plan && permit.epsilon() == self.epsilon)
+        else {
+            return Err(Flaw::new("permit", "paid for another plan"));
+        };
+        if terms.id() != self.plan {
+            return Err(Flaw::new("round", "for another plan"));
+        }
+        let most = i64::from(terms.policy().most_in_cell);
+        self.values.iter_mut().for_each(|value| *value = (*value).min(most));
+        round.parameters().mechanism.add_to(&mut self.values, rng)?;
+        Ok(NoisedShare::new(self.plan, paid, round, std::mem::take(&mut self.values)))
     }
 
     #[cfg(test)]

@@ -1,0 +1,168 @@
+//! What the parties of a round say to each other: a closed set of asks and replies, each a JSON head with bytes
+//! beside it (docs/protocol.md §6, §8).
+//!
+//! The asks of one round follow one another in the order of [`Ask`]'s variants. All may be repeated: whoever has
+//! answered one gives the same answer again.
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{Roster, Submission};
+use crate::{document::Envelope, id::Id, wire::Message};
+
+/// Asked of one party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// To every member: will you take part? The reply is [`Told::Consent`] or [`Told::Refusal`].
+    Convene {
+        /// The query.
+        query: Envelope,
+    },
+    /// To the aggregators: this is the roster. The reply is [`Told::Opened`].
+    Open {
+        /// The query.
+        query: Envelope,
+        /// The roster.
+        roster: Envelope,
+    },
+    /// To those on the roster: hand in your vector. The reply, once it is handed in, is [`Told::Submitted`].
+    Contribute {
+        /// The query.
+        query: Envelope,
+        /// The roster.
+        roster: Envelope,
+        /// Where a round on this plan was held before: every aggregator's word that nothing was revealed.
+        aborts: Vec<Envelope>,
+    },
+    /// From a member to an aggregator, with its share beside it. The reply is [`Told::Kept`].
+    Deliver {
+        /// The submission.
+        submission: Envelope,
+    },
+    /// To the aggregators: take no more. The reply is [`Told::Receipt`].
+    Close {
+        /// The round.
+        round: Id<Roster>,
+        /// The submissions that the coordinator knows of.
+        submissions: Vec<Id<Submission>>,
+    },
+    /// To the aggregators: verify your part of the proofs. The reply is [`Told::Verifiers`].
+    Prepare {
+        /// The round.
+        round: Id<Roster>,
+        /// Every aggregator's receipt.
+        receipts: Vec<Envelope>,
+    },
+    /// To the aggregators, with the others' parts beside it: which proofs hold? The reply is [`Told::Included`].
+    Include {
+        /// The round.
+        round: Id<Roster>,
+        /// The other aggregators' [`super::message::Verifiers`], in their order.
+        verifiers: Vec<Envelope>,
+    },
+    /// To the aggregators: reveal your sum. The reply is [`Told::Revealed`].
+    Reveal {
+        /// The included set, signed by every aggregator.
+        included: Envelope,
+    },
+    /// To the aggregators: sign the release. The reply is [`Told::Countersigned`].
+    Countersign {
+        /// The release.
+        release: Envelope,
+    },
+    /// To the aggregators, in place of what would come next: give the round up. The reply is [`Told::Aborted`].
+    Abort {
+        /// The query.
+        query: Envelope,
+        /// The roster.
+        roster: Envelope,
+    },
+}
+
+/// Replied to an ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "told", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Told {
+    /// A signed consent.
+    Consent {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// A signed refusal.
+    Refusal {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// The question was answered before in this release period: here is the release.
+    Known {
+        /// SHA-256 of the release's envelope, by which it is fetched.
+        release: crate::wire::Announcement,
+    },
+    /// The round is open here.
+    Opened,
+    /// The signed submission, after every aggregator was sent its share.
+    Submitted {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// The share is here.
+    Kept,
+    /// The signed receipt.
+    Receipt {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// The signed hash of what is beside it: this aggregator's part of the proofs.
+    Verifiers {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// The included set with this aggregator's signature.
+    Included {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// Beside it: 32 bytes of the sum of blinding factors, then this aggregator's share of the sum.
+    Revealed,
+    /// The release with this aggregator's signature.
+    Countersigned {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// Signed: nothing was revealed, nor will be.
+    Aborted {
+        /// Its envelope.
+        envelope: Envelope,
+    },
+    /// Well-formed and not answered.
+    Declined {
+        /// Why.
+        why: Declined,
+    },
+}
+
+/// Why an ask is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Declined {
+    /// Too many rounds are open; ask again later.
+    Busy,
+    /// It does not verify, or is not for this node, or not from whom it should be.
+    NotAcceptable,
+    /// No such round is open here. It may have been, before this node was restarted.
+    Unknown,
+    /// The round is past this, or not yet there, or was given up.
+    OutOfTurn,
+    /// What was said before contradicts this: two reports of one member, two sets of one round.
+    Contradiction,
+}
+
+impl crate::wire::Sealed for Ask {}
+impl crate::wire::Sealed for Told {}
+// A roster or a release of the most members, base64 in its envelope.
+impl Message for Ask {
+    const MAX_BYTES: usize = 4 * 1024 * 1024;
+}
+impl Message for Told {
+    const MAX_BYTES: usize = 4 * 1024 * 1024;
+}

@@ -1,0 +1,153 @@
+//! The signed documents of a round, in the order in which they are made (docs/protocol.md §6).
+
+use serde::{Deserialize, Serialize};
+
+use super::parameters::Parameters;
+use crate::{
+    document::{Charter, Document, Flaw, Sealed},
+    id::{Digest, Id, NodeId},
+    limits,
+    statistic::{Plan, Query},
+    time::Timestamp,
+};
+
+/// A member will take part in one round on this query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Format: 1.
+    pub version: u16,
+    /// The query.
+    pub query: Id<Query>,
+    /// 32 random bytes: no two consents are the same, and nobody foresees which aggregators a roster draws.
+    pub nonce: Digest,
+    /// When.
+    pub made_at: Timestamp,
+}
+
+/// A member on a roster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seat {
+    /// The member.
+    pub member: NodeId,
+    /// The consent that it gave, which serves for this roster and no other.
+    pub consent: Id<Consent>,
+}
+
+/// Who takes part in a round, and how. Signed by the member who asks. Its id is the round's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roster {
+    /// Format: 1.
+    pub version: u16,
+    /// The charter.
+    pub charter: Id<Charter>,
+    /// The query.
+    pub query: Id<Query>,
+    /// Its plan.
+    pub plan: Id<Plan>,
+    /// Who takes part, by rising key.
+    pub seats: Vec<Seat>,
+    /// How each vector is made.
+    pub parameters: Parameters,
+    /// When the roster was drawn up.
+    pub made_at: Timestamp,
+}
+
+/// A member's vector as it was handed to the aggregators: committed to, and in shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// Format: 1.
+    pub version: u16,
+    /// The round.
+    pub round: Id<Roster>,
+    /// Pedersen commitment to the vector: a compressed point of ristretto255.
+    pub commitment: Digest,
+    /// SHA-256 of the share for each aggregator, in their order.
+    pub shares: Vec<Digest>,
+}
+
+/// What an aggregator received before it closed the round to further submissions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Format: 1.
+    pub version: u16,
+    /// The round.
+    pub round: Id<Roster>,
+    /// The submissions, in the order of the roster's seats.
+    pub submissions: Vec<Id<Submission>>,
+    /// This aggregator's part of the key with which range proofs are verified: 32 random bytes, made once no
+    /// member could change its proof any more.
+    pub key: Digest,
+}
+
+/// An aggregator's part in verifying the range proofs, which travels beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verifiers {
+    /// Format: 1.
+    pub version: u16,
+    /// The round.
+    pub round: Id<Roster>,
+    /// SHA-256 of what travels beside it.
+    pub verifiers: Digest,
+}
+
+/// The one set of vectors that is summed in a round. Holds once every aggregator has signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Included {
+    /// Format: 1.
+    pub version: u16,
+    /// The round.
+    pub round: Id<Roster>,
+    /// The submissions whose proofs hold, in the order of the roster's seats.
+    pub submissions: Vec<Id<Submission>>,
+}
+
+/// An aggregator has revealed nothing of this round and never will.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abort {
+    /// Format: 1.
+    pub version: u16,
+    /// The round.
+    pub round: Id<Roster>,
+}
+
+/// The documents of a round share what is checked of each: its version and the length of its list.
+macro_rules! documents {
+    ($($document:ty, $kind:literal, $bytes:expr, |$it:ident| $list:expr;)+) => {$(
+        impl Sealed for $document {}
+        impl Document for $document {
+            const KIND: &'static str = $kind;
+            const MAX_BYTES: usize = $bytes;
+
+            fn check(&self) -> Result<(), Flaw> {
+                if self.version != 1 {
+                    return Err(Flaw::new("version", concat!("this program reads a ", $kind, " of version 1")));
+                }
+                let $it = self;
+                if $list.len() > limits::SEATS {
+                    return Err(Flaw::new("round", format!("at most {} entries", limits::SEATS)));
+                }
+                Ok(())
+            }
+        }
+    )+};
+}
+
+const NONE: [u8; 0] = [];
+
+documents! {
+    Consent, "consent", 1024, |_it| NONE;
+    Roster, "roster", 192 * 1024, |it| it.seats;
+    Submission, "submission", 2048, |it| it.shares;
+    Receipt, "receipt", 80 * 1024, |it| it.submissions;
+    Verifiers, "verifiers", 1024, |_it| NONE;
+    Included, "included", 80 * 1024, |it| it.submissions;
+    Abort, "abort", 1024, |_it| NONE;
+}

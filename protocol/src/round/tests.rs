@@ -1,0 +1,603 @@
+//! Whole rounds in the simulator: their figures are right, and whatever a party does, no more is learnt and no
+//! ledger undercharges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::{
+    simulate::{Fate, Flight, Says, Weather, World},
+    *,
+};
+use crate::{
+    document::{Envelope, Signed, charter::samples::*},
+    facet::{Facet, samples::facet},
+    id::{Id, NodeId},
+    privacy::MicroEpsilon,
+    release::{Release, verify},
+    statistic::{Exact, Plan, Query, SampleKey},
+};
+
+const MEMBERS: u8 = 5;
+
+fn records(n: u8) -> Vec<Facet> {
+    (0..u64::from(n) * 40)
+        .map(|p| facet(p, if p % 3 == 0 { "2025-02-01" } else { "2025-05-01" }, "T01", "IR"))
+        .collect()
+}
+
+fn world(weather: Weather, seed: u64) -> World {
+    let nodes = (1..=MEMBERS).map(|n| (secret(n), records(n))).collect();
+    World::new(signed_charter_with_rounds(MEMBERS), nodes, weather, samples::at(), seed)
+}
+
+fn question(epsilon: &str) -> Signed<Query> {
+    Signed::new(samples::query(MEMBERS, epsilon), &secret(1)).unwrap()
+}
+
+fn exact_sum(plan: &Plan, members: impl IntoIterator<Item = u8>) -> Vec<i64> {
+    let mut sum = vec![0; plan.cells()];
+    for n in members {
+        let exact = Exact::count(plan, records(n), &SampleKey::new([0; 32])).unwrap();
+        sum.iter_mut().zip(exact.values_for_tests()).for_each(|(s, v)| *s += v);
+    }
+    sum
+}
+
+fn released(outcome: Result<Outcome, Failed>) -> Signed<Release> {
+    match outcome.unwrap() {
+        Outcome::Release(release) => *release,
+        Outcome::Known(..) => panic!("no release was made before"),
+    }
+}
+
+fn sound(release: &Signed<Release>) {
+    let json = release.envelope().to_json().unwrap();
+    let report = verify(&json, Some(signed_charter_with_rounds(MEMBERS).id()));
+    assert!(report.holds(), "{:#?}", report.checks());
+}
+
+/// Who is to sign a release: the asker, and the aggregators.
+fn signers(release: &Signed<Release>) -> BTreeSet<NodeId> {
+    let roster = release.document().round.as_ref().unwrap().roster.clone().open().unwrap();
+    let round = Round::new(roster, samples::terms(MEMBERS, "1"), secret(1).node_id()).unwrap();
+    round.aggregators().iter().copied().chain([secret(1).node_id()]).collect()
+}
+
+fn pass(_: &mut Flight) -> Fate {
+    Fate::Pass
+}
+
+fn spent(world: &World) -> Vec<u64> {
+    world.nodes().values().map(|n| n.charges().iter().map(|c| c.epsilon.micros()).sum()).collect()
+}
+
+/// Vectors that left each node, by their commitments: what its ledger has to answer for.
+#[derive(Default)]
+struct Watch(BTreeMap<NodeId, BTreeSet<Id<Submission>>>);
+
+impl Watch {
+    fn see(&mut self, flight: &Flight) {
+        if let Says::Ask(Ask::Deliver { submission }) = &flight.message {
+            self.0.entry(flight.from).or_default().insert(submission.id());
+        }
+    }
+}
+
+#[test]
+fn a_round_gives_the_sum_with_the_noise_of_a_trusted_centre_and_everyone_pays_once() {
+    let mut world = world(Weather::default(), 1);
+    let (outcome, _) = world.round(question("1"), None, &mut pass);
+    let release = released(outcome);
+    sound(&release);
+    let r = release.document();
+    assert_eq!(r.counted(), 5);
+    assert_eq!(release.signers().len(), signers(&release).len(), "the asker and both aggregators");
+    let exact = exact_sum(&r.plan, 1..=MEMBERS);
+    let half = i64::try_from(r.interval.half_width).unwrap();
+    // Sensitivity 2 at epsilon 1: a scale of 2, so an interval of about 6; twenty cells, none ten times as far off.
+    assert!((4..9).contains(&half), "{half}");
+    let errors: Vec<i64> = r.values.iter().zip(&exact).map(|(v, e)| (v - e).abs()).collect();
+    assert!(errors.iter().all(|e| *e <= half * 5), "{errors:?}");
+    assert!(errors.iter().filter(|e| **e <= half).count() * 10 >= errors.len() * 8, "{errors:?}");
+    assert!(errors.iter().any(|e| *e > 0), "no noise");
+    assert_eq!(spent(&world), [1_000_000; 5]);
+}
+
+#[test]
+fn a_bad_network_slows_a_round_and_changes_nothing_else() {
+    let storm = Weather { delay: (5, 900), loss_ppm: 150_000, twice_ppm: 150_000, ..Weather::default() };
+    for seed in 0..6 {
+        let mut world = world(storm, seed);
+        let release = released(world.round(question("1"), None, &mut pass).0);
+        sound(&release);
+        assert_eq!(spent(&world), [1_000_000; 5]);
+    }
+}
+
+/// The aggregator at `place` of the round that `flight` opens.
+fn aggregators(flight: &Flight) -> Option<Vec<NodeId>> {
+    let Says::Ask(Ask::Open { roster, .. }) = &flight.message else { return None };
+    let roster: Signed<Roster> = roster.clone().open().unwrap();
+    let round = Round::new(roster, samples::terms(MEMBERS, "1"), secret(1).node_id()).unwrap();
+    Some(round.aggregators().to_vec())
+}
+
+fn other_than_asker(aggregators: &[NodeId]) -> NodeId {
+    *aggregators.iter().find(|a| **a != secret(1).node_id()).unwrap()
+}
+
+/// Runs a round in which `tamper` also knows the aggregators.
+fn tampered(
+    world: &mut World,
+    before: Option<(Envelope, Envelope)>,
+    tamper: &mut dyn FnMut(&mut Flight, &[NodeId]) -> Fate,
+) -> (Result<Outcome, Failed>, Option<(Envelope, Envelope)>) {
+    let mut known = Vec::new();
+    world.round(question("1"), before, &mut |flight| {
+        known = aggregators(flight).unwrap_or_else(|| std::mem::take(&mut known));
+        tamper(flight, &known)
+    })
+}
+
+#[test]
+fn an_aggregator_that_stops_before_the_reveal_costs_nothing_more_when_it_is_back() {
+    let mut world = world(Weather::default(), 2);
+    let mut watch = Watch::default();
+    // It stops when it is asked to verify proofs, and is back when the round was given up.
+    let (outcome, attempt) = tampered(&mut world, None, &mut |flight, aggregators| {
+        watch.see(flight);
+        match &flight.message {
+            Says::Ask(Ask::Prepare { .. }) if flight.to == aggregators[1] => {
+                Fate::Crash(aggregators[1], 130_000)
+            }
+            _ => Fate::Pass,
+        }
+    });
+    let failed = outcome.unwrap_err();
+    assert!(matches!(failed, Failed::Aggregators { stage: Stage::Preparing, .. }), "{failed}");
+    let (outcome, _) = tampered(&mut world, attempt, &mut |flight, _| {
+        watch.see(flight);
+        Fate::Pass
+    });
+    sound(&released(outcome));
+    assert_eq!(spent(&world), [1_000_000; 5], "held again, nobody paid twice");
+    assert!(watch.0.values().all(|sent| sent.len() == 2));
+}
+
+#[test]
+fn an_aggregator_that_stays_away_costs_anew() {
+    let mut world = world(Weather::default(), 3);
+    let (outcome, attempt) = tampered(&mut world, None, &mut |flight, aggregators| match &flight.message {
+        Says::Ask(Ask::Close { .. }) if flight.to == aggregators[0] => {
+            Fate::Crash(aggregators[0], 100_000_000)
+        }
+        _ => Fate::Pass,
+    });
+    assert!(matches!(outcome.unwrap_err(), Failed::Aggregators { stage: Stage::Closing, .. }));
+    let (outcome, _) = tampered(&mut world, attempt, &mut |_, _| Fate::Pass);
+    let release = released(outcome);
+    sound(&release);
+    assert_eq!(release.document().counted(), 4);
+    let mut all = spent(&world);
+    all.sort_unstable();
+    assert_eq!(all, [1_000_000, 2_000_000, 2_000_000, 2_000_000, 2_000_000]);
+}
+
+#[test]
+fn an_aggregator_that_stops_after_the_reveal_leaves_a_release_without_its_signature() {
+    let mut world = world(Weather::default(), 4);
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| match &flight.message {
+        Says::Ask(Ask::Countersign { .. }) if flight.to == other_than_asker(aggregators) => {
+            Fate::Crash(flight.to, 1_000_000)
+        }
+        _ => Fate::Pass,
+    });
+    let release = released(outcome);
+    sound(&release);
+    assert_eq!(release.signers().len(), signers(&release).len() - 1);
+}
+
+#[test]
+fn an_aggregator_that_stops_between_the_reveals_ends_the_round_for_good() {
+    let mut world = world(Weather::default(), 5);
+    let (outcome, attempt) = tampered(&mut world, None, &mut |flight, aggregators| match &flight.message {
+        Says::Ask(Ask::Reveal { .. }) if flight.to == aggregators[0] => Fate::Crash(aggregators[0], 70_000),
+        _ => Fate::Pass,
+    });
+    assert!(matches!(outcome.unwrap_err(), Failed::Aggregators { stage: Stage::Revealing, .. }));
+    let (outcome, _) = tampered(&mut world, attempt, &mut |_, _| Fate::Pass);
+    sound(&released(outcome));
+    assert_eq!(spent(&world), [2_000_000; 5], "one aggregator had revealed: nobody may reuse a vector");
+}
+
+#[test]
+fn an_aggregator_that_reveals_a_wrong_sum_is_caught_by_the_commitments() {
+    for byte in [0usize, 31, 40, 200] {
+        let mut world = world(Weather::default(), 6);
+        let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
+            if matches!(flight.message, Says::Told(Told::Revealed)) && flight.from == aggregators[1] {
+                flight.beside[byte] ^= 1;
+            }
+            Fate::Pass
+        });
+        assert!(matches!(
+            outcome.unwrap_err(),
+            Failed::FalseTotal | Failed::Aggregators { .. } | Failed::Flaw(_)
+        ));
+    }
+}
+
+#[test]
+fn a_member_whose_values_are_out_of_range_is_left_out() {
+    let mut world = world(Weather::default(), 7);
+    let cheat = secret(4);
+    let mut blobs: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
+        // Whoever shares a vector whose first bit is not a bit has no proof for it: here the share is changed, and
+        // its hash signed, after the proof was made.
+        if let Says::Ask(Ask::Deliver { submission }) = &mut flight.message
+            && flight.from == cheat.node_id()
+        {
+            let share = blobs.entry(flight.to).or_insert_with(|| {
+                let mut share = flight.beside.clone();
+                if flight.to == aggregators[0] {
+                    share[32 * aggregators.len()] ^= 7;
+                }
+                share
+            });
+            let mut changed = submission.clone().open::<Submission>().unwrap().document().clone();
+            let place = aggregators.iter().position(|a| *a == flight.to).unwrap();
+            changed.shares[place] = crate::id::Digest::of(share);
+            // The same submission for both: only the leader's share differs from what was proven.
+            if place == 1 {
+                return Fate::Pass;
+            }
+            *submission = Signed::new(changed, &cheat).unwrap().envelope().clone();
+            flight.beside = share.clone();
+        }
+        Fate::Pass
+    });
+    let release = released(outcome);
+    sound(&release);
+    assert_eq!(release.document().counted(), 4);
+}
+
+#[test]
+fn a_member_that_hands_in_two_reports_is_left_out() {
+    let mut world = world(Weather::default(), 8);
+    let cheat = secret(3);
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
+        if let Says::Ask(Ask::Deliver { submission }) = &mut flight.message
+            && flight.from == cheat.node_id()
+            && flight.to == aggregators[1]
+        {
+            // Another commitment for the second aggregator.
+            let mut other = submission.clone().open::<Submission>().unwrap().document().clone();
+            other.commitment = crate::id::Digest::of(b"another vector");
+            *submission = Signed::new(other, &cheat).unwrap().envelope().clone();
+        }
+        Fate::Pass
+    });
+    let release = released(outcome);
+    sound(&release);
+    assert_eq!(release.document().counted(), 4);
+}
+
+#[test]
+fn a_member_that_commits_to_another_vector_spoils_the_round_and_is_not_believed() {
+    let mut world = world(Weather::default(), 9);
+    let cheat = secret(3);
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, _| {
+        let envelope = match &mut flight.message {
+            Says::Ask(Ask::Deliver { submission }) => submission,
+            Says::Told(Told::Submitted { envelope }) => envelope,
+            _ => return Fate::Pass,
+        };
+        if flight.from == cheat.node_id() {
+            let mut other = envelope.clone().open::<Submission>().unwrap().document().clone();
+            let identity = [0; 32];
+            other.commitment = crate::id::Digest::from_bytes(identity);
+            *envelope = Signed::new(other, &cheat).unwrap().envelope().clone();
+        }
+        Fate::Pass
+    });
+    assert_eq!(outcome.unwrap_err(), Failed::FalseTotal);
+}
+
+#[test]
+fn a_member_that_hands_in_nothing_is_left_out_and_one_too_many_ends_the_round() {
+    for (silent, holds) in [(vec![2], true), (vec![2, 3], false)] {
+        let mut world = world(Weather::default(), 10);
+        let silent: Vec<NodeId> = silent.into_iter().map(|n| secret(n).node_id()).collect();
+        let (outcome, _) = tampered(&mut world, None, &mut |flight, _| match &flight.message {
+            Says::Ask(Ask::Contribute { .. }) if silent.contains(&flight.to) => Fate::Lose,
+            _ => Fate::Pass,
+        });
+        if holds {
+            let release = released(outcome);
+            sound(&release);
+            assert_eq!(release.document().counted(), 4);
+        } else {
+            assert_eq!(outcome.unwrap_err(), Failed::TooFewVectors { got: 3, need: 4 });
+        }
+    }
+}
+
+#[test]
+fn a_report_of_another_round_or_for_a_roster_it_is_not_on_is_refused() {
+    let round = samples::round(MEMBERS, "1");
+    let place = round.aggregator(&round.aggregators()[0]).unwrap();
+    let mut aggregation = aggregator::Aggregation::new(round.clone(), place).unwrap();
+    let share = vec![1, 2, 3];
+    let hashes = vec![crate::id::Digest::of(&share); 2];
+    let submission = |round: Id<Roster>, n: u8| {
+        let s = Submission {
+            version: 1,
+            round,
+            commitment: Id::<Roster>::of(b"c").digest(),
+            shares: hashes.clone(),
+        };
+        Signed::new(s, &secret(n)).unwrap()
+    };
+    let mut deliver = |from: u8, s: Signed<Submission>, share: &[u8]| {
+        aggregation.deliver(secret(from).node_id(), s.envelope().clone(), share.to_vec())
+    };
+    let refused = Err(Declined::NotAcceptable);
+    assert_eq!(deliver(2, submission(Id::of(b"another round"), 2), &share), refused);
+    assert_eq!(deliver(9, submission(round.id(), 9), &share), refused, "not on the roster");
+    assert_eq!(deliver(2, submission(round.id(), 3), &share), refused, "another's report");
+    assert_eq!(deliver(2, submission(round.id(), 2), b"another share"), refused);
+    assert_eq!(deliver(2, submission(round.id(), 2), &share), Ok(()));
+    assert_eq!(deliver(2, submission(round.id(), 2), &share), Ok(()), "sent twice");
+}
+
+#[test]
+fn an_aggregator_reveals_only_over_the_one_set_that_all_signed() {
+    let mut world = world(Weather::default(), 11);
+    // The coordinator asks for the sum with a set that one aggregator alone signed, or with another set.
+    for wrong in ["one signature", "another set", "one missing"] {
+        let (mut refused, mut revealed) = (0, 0);
+        let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
+            if let Says::Ask(Ask::Reveal { included }) = &mut flight.message {
+                let set: Signed<Included> = included.clone().open().unwrap();
+                let mut other = set.document().clone();
+                match wrong {
+                    "another set" => other.submissions.reverse(),
+                    "one missing" => other.submissions.truncate(4),
+                    _ => {}
+                }
+                let own = (1..=MEMBERS).map(secret).find(|s| s.node_id() == aggregators[0]).unwrap();
+                *included = Signed::new(other, &own).unwrap().envelope().clone();
+            }
+            match &flight.message {
+                Says::Told(Told::Declined { why: Declined::NotAcceptable | Declined::Contradiction }) => {
+                    refused += 1
+                }
+                Says::Told(Told::Revealed) => revealed += 1,
+                _ => {}
+            }
+            Fate::Pass
+        });
+        assert!(outcome.is_err());
+        assert_eq!((refused, revealed), (2, 0), "{wrong}");
+    }
+}
+
+#[test]
+fn an_aggregator_asked_early_reveals_nothing() {
+    let mut world = world(Weather::default(), 12);
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
+        if let Says::Ask(ask @ Ask::Prepare { .. }) = &mut flight.message {
+            let Ask::Prepare { round, .. } = ask else { unreachable!() };
+            let set = Included { version: 1, round: *round, submissions: vec![Id::of(b"x")] };
+            let own = (1..=MEMBERS).map(secret).find(|s| s.node_id() == aggregators[0]).unwrap();
+            *ask = Ask::Reveal { included: Signed::new(set, &own).unwrap().envelope().clone() };
+        }
+        assert!(!matches!(flight.message, Says::Told(Told::Revealed)));
+        Fate::Pass
+    });
+    assert!(matches!(outcome.unwrap_err(), Failed::Aggregators { stage: Stage::Preparing, .. }));
+}
+
+#[test]
+fn two_rosters_for_two_halves_make_no_release_and_no_second_vector() {
+    let mut world = world(Weather::default(), 13);
+    let lead = secret(1);
+    let mut watch = Watch::default();
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, _| {
+        watch.see(flight);
+        if let Says::Ask(Ask::Contribute { roster, .. }) = &mut flight.message
+            && [2, 3].contains(&(1..=MEMBERS).find(|n| secret(*n).node_id() == flight.to).unwrap())
+        {
+            let mut other = roster.clone().open::<Roster>().unwrap().document().clone();
+            other.made_at = other.made_at.plus_seconds(1);
+            *roster = Signed::new(other, &lead).unwrap().envelope().clone();
+        }
+        Fate::Pass
+    });
+    assert!(matches!(outcome.unwrap_err(), Failed::TooFewVectors { got: 3, need: 4 }));
+    assert!(watch.0.values().all(|sent| sent.len() == 1), "a consent serves one roster");
+    assert!(spent(&world).iter().all(|s| *s == 1_000_000));
+}
+
+#[test]
+fn a_member_that_stops_after_the_charge_is_charged_and_never_asked_to_pay_for_it_again() {
+    let mut world = world(Weather::default(), 14);
+    let late = secret(2).node_id();
+    let mut once = true;
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, _| {
+        if matches!(flight.message, Says::Ask(Ask::Deliver { .. })) && flight.from == late && once {
+            once = false;
+            return Fate::Crash(late, 30_000);
+        }
+        Fate::Pass
+    });
+    let release = released(outcome);
+    sound(&release);
+    assert_eq!(release.document().counted(), 4);
+    assert_eq!(world.nodes()[&late].charges().len(), 1, "charged, though nothing of it was summed");
+}
+
+#[test]
+fn a_researcher_who_repeats_and_intersects_pays_until_the_ledger_refuses() {
+    let mut world = world(Weather::default(), 15);
+    // 5 is the purpose's cap: five questions of epsilon 1, each slightly another, then no more.
+    for n in 0..7u32 {
+        let mut query = samples::query(MEMBERS, "1");
+        query.conditions = vec![crate::statistic::Condition {
+            dimension: crate::vocabulary::Dimension::Origin,
+            any_of: crate::vocabulary::Dimension::Origin.codes()[..=n as usize]
+                .iter()
+                .map(|c| c.code.to_owned())
+                .collect(),
+        }];
+        let (outcome, _) = world.round(Signed::new(query, &secret(1)).unwrap(), None, &mut pass);
+        if n < 5 {
+            sound(&released(outcome));
+        } else {
+            let failed = outcome.unwrap_err();
+            assert!(matches!(&failed, Failed::TooFewVectors { got: 0, .. }), "{failed}");
+        }
+    }
+    assert_eq!(spent(&world), [5_000_000; 5]);
+}
+
+/// Two federations that differ in one person's records: all that is said is the same to the byte, but for what is
+/// drawn afresh to hide the vectors, which has the same size and goes at the same time.
+#[test]
+fn nothing_but_the_release_depends_on_records() {
+    let run = |with_her: bool| {
+        let mut world = world(Weather::default(), 16);
+        if with_her {
+            let mut more = records(2);
+            more.extend(
+                (0..9).map(|i| facet(9999, "2025-02-01", if i % 2 == 0 { "T02" } else { "T05" }, "CN")),
+            );
+            world.node(&secret(2).node_id()).unwrap().records(more);
+        }
+        let mut said = Vec::new();
+        let (outcome, _) = world.round(question("1"), None, &mut |flight| {
+            use crate::wire::Message as _;
+            let (head, hides) = match &flight.message {
+                Says::Ask(ask) => (
+                    ask.to_bytes().unwrap(),
+                    matches!(ask, Ask::Convene { .. } | Ask::Open { .. } | Ask::Contribute { .. }),
+                ),
+                Says::Told(told) => (
+                    told.to_bytes().unwrap(),
+                    matches!(told, Told::Consent { .. } | Told::Opened | Told::Kept),
+                ),
+            };
+            let last = matches!(
+                &flight.message,
+                Says::Ask(Ask::Countersign { .. }) | Says::Told(Told::Countersigned { .. })
+            );
+            let length = if last { 0 } else { head.len() };
+            said.push((
+                flight.at,
+                flight.from,
+                flight.to,
+                hides.then_some(head),
+                length,
+                flight.beside.len(),
+            ));
+            Fate::Pass
+        });
+        let release = released(outcome);
+        (said, release.document().interval, release.document().guarantee, spent(&world))
+    };
+    assert_eq!(run(false), run(true));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whoever crashes, whenever, for however long, in whatever weather: every release verifies, every round has
+    /// one set, and no node hands out a vector that its ledger did not pay for.
+    #[test]
+    fn crashes_at_any_step_never_undercharge(
+        seed: u64, crashes in prop::collection::vec((0u64..160, 1u8..=5, 10u64..200_000), 0..4), storm: bool
+    ) {
+        let weather = if storm {
+            Weather { delay: (5, 2_000), loss_ppm: 100_000, twice_ppm: 100_000, ..Weather::default() }
+        } else {
+            Weather::default()
+        };
+        let mut world = world(weather, seed);
+        let mut attempt = None;
+        let (mut sets, mut sent) = (BTreeMap::<Id<Roster>, BTreeSet<Id<Included>>>::new(), 0u64);
+        let mut handed: BTreeMap<NodeId, BTreeSet<Id<Roster>>> = BTreeMap::new();
+        let mut aborted: BTreeMap<Id<Roster>, BTreeSet<NodeId>> = BTreeMap::new();
+        for _ in 0..3 {
+            let (outcome, next) = world.round(question("1"), attempt.clone(), &mut |flight| {
+                sent += 1;
+                match &flight.message {
+                    Says::Told(Told::Included { envelope }) => {
+                        let set: Signed<Included> = envelope.clone().open().unwrap();
+                        sets.entry(set.document().round).or_default().insert(set.id());
+                    }
+                    Says::Ask(Ask::Deliver { submission }) => {
+                        let s: Signed<Submission> = submission.clone().open().unwrap();
+                        handed.entry(flight.from).or_default().insert(s.document().round);
+                    }
+                    Says::Told(Told::Aborted { envelope }) => {
+                        let abort: Signed<Abort> = envelope.clone().open().unwrap();
+                        aborted.entry(abort.document().round).or_default().insert(flight.from);
+                    }
+                    _ => {}
+                }
+                match crashes.iter().find(|(at, ..)| *at + 1 == sent) {
+                    Some((_, who, back)) if secret(*who).node_id() != secret(1).node_id() => {
+                        Fate::Crash(secret(*who).node_id(), *back)
+                    }
+                    _ => Fate::Pass,
+                }
+            });
+            if let Ok(Outcome::Release(release)) = outcome {
+                sound(&release);
+            }
+            attempt = next.or(attempt);
+        }
+        prop_assert!(sets.values().all(|s| s.len() == 1), "two sets in one round");
+        for (node, rounds) in handed {
+            // A vector of a round that both aggregators gave up may go out once more.
+            let free = rounds.iter().filter(|r| aborted.get(r).is_some_and(|a| a.len() == 2)).count();
+            let paid = world.nodes()[&node].charges().len();
+            prop_assert!(paid + free >= rounds.len(), "{paid} charges, {free} given up, {} rounds", rounds.len());
+        }
+    }
+}
+
+#[test]
+fn a_release_of_a_round_that_was_changed_is_refused_by_the_check_named_for_it() {
+    let mut world = world(Weather::default(), 17);
+    let release = released(world.round(question("1"), None, &mut pass).0);
+    let fails = |change: &dyn Fn(&mut Release), check: &str| {
+        let mut document = release.document().clone();
+        change(&mut document);
+        let json = Signed::new(document, &secret(1)).unwrap().envelope().to_json().unwrap();
+        let report = verify(&json, None);
+        let first = report.checks().iter().find(|c| !c.holds).map(|c| c.name);
+        assert_eq!(first, Some(check), "{:#?}", report.checks());
+    };
+    fails(&|r| r.values[3] += 1, "total");
+    fails(&|r| r.values[0] = -1_000_000_000, "total");
+    fails(&|r| r.interval.half_width -= 1, "interval");
+    fails(&|r| r.guarantee.epsilon = MicroEpsilon::from_micros(900_000), "guarantee");
+    fails(&|r| r.guarantee.members.as_mut().unwrap().colluding = 2, "guarantee");
+    fails(
+        &|r| r.guarantee.members.as_mut().unwrap().epsilon_aggregators = MicroEpsilon::from_micros(1_000_000),
+        "guarantee",
+    );
+    fails(&|r| r.guarantee.delta_e12 = 0, "guarantee");
+    fails(&|r| r.round.as_mut().unwrap().submissions.truncate(4), "contributions");
+    fails(&|r| r.round.as_mut().unwrap().submissions.swap(0, 1), "contributions");
+    fails(&|r| r.round.as_mut().unwrap().blinding = crate::id::Digest::of(b"x"), "total");
+    fails(&|r| r.silent.push(secret(1).node_id()), "accounted");
+    // A stranger's countersignature.
+    let mut signed = Signed::new(release.document().clone(), &secret(1)).unwrap();
+    signed.cosign(&secret(77));
+    let report = verify(&signed.envelope().to_json().unwrap(), None);
+    assert!(!report.holds());
+}
