@@ -277,6 +277,16 @@ pub(crate) struct CharterNew {
     /// Fewest contributions that make a release; a majority if not given.
     #[arg(long)]
     pub(crate) contributions: Option<u32>,
+    /// Hold no rounds: every member adds its own full noise to every answer.
+    #[arg(long)]
+    pub(crate) no_rounds: bool,
+    /// How many members may drop out of a round or collude; a fifth, and one at least, if not given.
+    #[arg(long, conflicts_with = "no_rounds")]
+    pub(crate) tolerated: Option<u32>,
+    /// Most that a round may cost a person if every aggregator colludes; three times --epsilon-per-query if not
+    /// given. Less makes the noise larger.
+    #[arg(long, conflicts_with = "no_rounds")]
+    pub(crate) epsilon_aggregators: Option<MicroEpsilon>,
     /// Where to write it.
     #[arg(long, default_value = "charter.json", value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -322,6 +332,9 @@ pub(crate) struct Ask {
     /// Most cells one person counts in, below the charter's bound: fewer means less noise.
     #[arg(long)]
     pub(crate) cells_per_person: Option<u32>,
+    /// Hold no round: every member adds its own full noise, and the answer is that much less accurate.
+    #[arg(long)]
+    pub(crate) local: bool,
     /// Where to write the release; release-<id>.json if not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

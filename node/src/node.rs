@@ -15,7 +15,9 @@ use rand::rngs::StdRng;
 
 use crate::{
     error::NodeError,
-    store::{Documents, KdfParams, Ledger, Library, Passphrase, Records, Settings, StoreError, Vault},
+    store::{
+        Documents, KdfParams, Ledger, Library, Passphrase, Records, Rounds, Settings, StoreError, Vault,
+    },
 };
 
 /// One organisation's node with its vault open. Everything that needs no network happens through it.
@@ -24,6 +26,7 @@ pub struct Node {
     pub(crate) records: Records,
     pub(crate) documents: Documents,
     pub(crate) library: Library,
+    pub(crate) rounds: Rounds,
     pub(crate) settings: Settings,
     pub(crate) secret: NodeSecret,
     pub(crate) member: Signed<Member>,
@@ -77,6 +80,7 @@ impl Node {
             records: Records::open(Arc::clone(&vault))?,
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::new(Arc::clone(&vault)),
+            rounds: Rounds::new(Arc::clone(&vault)),
             settings,
             secret,
             member,

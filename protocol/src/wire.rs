@@ -10,10 +10,13 @@ use crate::{
     document::Envelope,
     id::Digest,
     limits,
+    round::{Ask, Told},
 };
 
 /// The libp2p protocol name of request and response.
-pub const EXCHANGE_PROTOCOL: &str = "/hedgerow/exchange/1";
+pub const EXCHANGE_PROTOCOL: &str = "/hedgerow/exchange/2";
+/// The one before, without rounds: its frames have no bytes beside the JSON. Still spoken with who knows no other.
+pub const EXCHANGE_PROTOCOL_1: &str = "/hedgerow/exchange/1";
 
 /// The gossip topic of the federation whose charter is `charter`.
 pub fn topic(charter: &Digest) -> String {
@@ -42,7 +45,18 @@ pub struct Announcement {
     pub bytes: u64,
 }
 
-/// Asked of one peer. At most [`limits::REQUEST_BYTES`].
+/// Bytes that belong to an ask or a reply of a round and are too many to travel beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// SHA-256 of the bytes.
+    pub id: Digest,
+    /// How many, at most [`limits::BLOB_BYTES`].
+    pub bytes: u64,
+}
+
+/// Asked of one peer. At most [`limits::REQUEST_BYTES`], one of a round [`limits::ROUND_BYTES`]; bytes beside it are
+/// at most [`limits::BESIDE_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -63,9 +77,41 @@ pub enum Request {
         /// Entries already known.
         after: u64,
     },
+    /// Part of a blob, beside this, from byte `offset` on; the reply is [`Reply::Put`]. Without any bytes it asks
+    /// from where to go on.
+    Put {
+        /// The blob.
+        blob: Blob,
+        /// Bytes that came before.
+        offset: u64,
+    },
+    /// The part of a blob of a reply that starts at byte `offset`; the reply is [`Reply::Rest`].
+    Rest {
+        /// The blob.
+        blob: Blob,
+        /// Bytes to skip.
+        offset: u64,
+    },
+    /// An ask of a round; the reply is [`Reply::Round`].
+    Round {
+        /// What is asked.
+        ask: Box<Ask>,
+        /// What belongs to it, if that was put before; else it is beside this.
+        blob: Option<Blob>,
+    },
 }
 
-/// Replied to one request. At most [`limits::REPLY_BYTES`].
+impl Request {
+    /// Most bytes of its JSON.
+    pub const fn limit(&self) -> usize {
+        match self {
+            Self::Round { .. } => limits::ROUND_BYTES,
+            _ => limits::REQUEST_BYTES,
+        }
+    }
+}
+
+/// Replied to one request. At most [`limits::REPLY_BYTES`]; bytes beside it are at most [`limits::BESIDE_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
@@ -84,6 +130,20 @@ pub enum Reply {
     Inventory {
         /// The documents held.
         entries: Vec<Announcement>,
+    },
+    /// So many bytes of the blob are here.
+    Put {
+        /// From where to go on.
+        held: u64,
+    },
+    /// The part of the blob is beside this; empty only past its end.
+    Rest,
+    /// The reply to an ask of a round.
+    Round {
+        /// What is replied.
+        told: Box<Told>,
+        /// What belongs to it, if it is fetched by [`Request::Rest`]; else it is beside this.
+        blob: Option<Blob>,
     },
     /// The request is well-formed and not answered.
     Declined {
@@ -120,7 +180,6 @@ pub trait Message: Serialize + serde::de::DeserializeOwned + sealed::Sealed {
     }
 }
 
-pub(crate) use sealed::Sealed;
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Announcement {}
@@ -132,7 +191,15 @@ impl Message for Announcement {
     const MAX_BYTES: usize = limits::GOSSIP_BYTES;
 }
 impl Message for Request {
-    const MAX_BYTES: usize = limits::REQUEST_BYTES;
+    const MAX_BYTES: usize = limits::ROUND_BYTES;
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        let request: Self = codec::decode(bytes, Self::MAX_BYTES)?;
+        if bytes.len() > request.limit() {
+            return Err(CodecError::TooLong { actual: bytes.len(), limit: request.limit() });
+        }
+        Ok(request)
+    }
 }
 impl Message for Reply {
     const MAX_BYTES: usize = limits::REPLY_BYTES;

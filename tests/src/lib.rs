@@ -98,6 +98,8 @@ impl Node {
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.arg("--home").arg(&self.home).arg("--passphrase-file").arg(&self.passphrase);
+        // What a command writes without being told where is in the test's own folder.
+        command.current_dir(self.passphrase.parent().unwrap());
         command.env_remove("HEDGEROW_HOME").env_remove("HEDGEROW_PASSPHRASE_FILE").stdin(Stdio::null());
         command
     }

@@ -11,7 +11,7 @@ use hedgerow_node::{
 use hedgerow_protocol::{
     document::{Charter, Signed, charter::recent_quarters},
     release::{self, Release},
-    statistic::{Axis, Condition, Period},
+    statistic::{Axis, Condition, Mode, Period},
 };
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
         purpose: ask.purpose.clone(),
         need: ask.need.clone(),
         epsilon: ask.epsilon,
+        local: ask.local,
     };
     let Outcome::Release(envelope) = context.session.run(&Command::Ask { question }, "asking")? else {
         bail!("the node answered another question")
@@ -78,7 +79,8 @@ pub(crate) fn summary(release: &Signed<Release>, verified: bool, file: &str) -> 
         "id": release.id(),
         "verified": verified,
         "epsilon": r.guarantee.epsilon.to_string(),
-        "contributions": r.contributions.len(),
+        "mode": r.mode,
+        "contributions": r.counted(),
         "refusals": r.refusals.len(),
         "silent": r.silent.len(),
         "axes": axes,
@@ -91,14 +93,24 @@ pub(crate) fn shown(release: &Signed<Release>) {
     let r = release.document();
     println!("{}", bars::table(r));
     println!(
-        "{} members contributed, {} refused, {} were silent. Each added its own noise; the intervals cover the \
-         noise, not what the bound of {} cells a person cut off, nor who never reported.",
-        r.contributions.len(),
+        "{} members contributed, {} refused, {} were silent. {}; the intervals cover the noise, not what the bound \
+         of {} cells a person cut off, nor who never reported.",
+        r.counted(),
         r.refusals.len(),
         r.silent.len(),
+        match r.mode {
+            Mode::Local => "Each added its own noise",
+            Mode::Round => "Each added a share of the noise, and only the sum was seen",
+        },
         r.plan.cells_per_person()
     );
     let g = &r.guarantee;
+    if let Some(members) = &g.members {
+        println!(
+            "Against {} members who collude: epsilon {}. If every aggregator of the round does: {}. Delta {}e-12.",
+            members.colluding, members.epsilon_colluding, members.epsilon_aggregators, g.delta_e12
+        );
+    }
     println!(
         "Spent at each node: epsilon {} (a person known at {} nodes: {}). The same question is free until the \
          period {} ends.",
@@ -132,10 +144,11 @@ pub(crate) fn verify(context: &Context, verify: &Verify) -> anyhow::Result<ExitC
         }
         if holds {
             println!(
-                "Proven: the members of this charter signed these contributions to this question, the figures \
-                 are their sums, and the noise, the intervals and the guarantee are as stated."
+                "Proven: the members of this charter signed these contributions (in a round: commitments to them) \
+                 to this question, the figures are their sums, and the noise, the intervals and the guarantee are \
+                 as stated."
             );
-            println!("Not proven: that each member counted truthfully.");
+            println!("Not proven: that each member counted truthfully and added its noise.");
             if trusted.is_none() {
                 println!("Compare the charter's id with one you trust, or give --charter.");
             }

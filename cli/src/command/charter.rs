@@ -87,6 +87,9 @@ fn draw_up(context: &Context, new: CharterNew) -> anyhow::Result<ExitCode> {
         epsilon_per_query: new.epsilon_per_query,
         nodes_per_person: new.nodes_per_person,
         contributions: new.contributions,
+        rounds: !new.no_rounds,
+        tolerated: new.tolerated,
+        epsilon_aggregators: new.epsilon_aggregators,
         ..Terms::new(new.name)
     };
     let signed = membership::draw_up(&node, cards, terms, now())?;
@@ -123,6 +126,14 @@ fn show(context: &Context, charter: &Signed<document::Charter>) -> anyhow::Resul
          incidents each, and is assumed to be known at up to {} nodes.",
         p.epsilon_total, p.epsilon_per_query, p.cells_per_person, p.incidents_per_cell, p.nodes_per_person
     );
+    match &p.round {
+        Some(round) => println!(
+            "Rounds: {} aggregators, up to {} members may drop out or collude; epsilon at most {} if every aggregator \
+             colludes; at most {} in one cell of one member.",
+            c.aggregators, round.tolerated, round.epsilon_aggregators, round.most_in_cell
+        ),
+        None => println!("No rounds: each member adds its own full noise to every answer."),
+    }
     for purpose in &c.purposes {
         println!("Purpose {}: {} (epsilon {})", purpose.code, plain(&purpose.label), purpose.epsilon);
     }

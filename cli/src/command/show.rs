@@ -37,6 +37,9 @@ pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
             for peer in &n.peers {
                 println!("  {:<30} {}", plain(&peer.name), plain(&peer.state));
             }
+            if n.aggregating > 0 {
+                println!("  aggregating {} rounds: stopping now would end them", n.aggregating);
+            }
             for (name, count) in &n.dropped {
                 println!("  dropped, {name}: {count}");
             }

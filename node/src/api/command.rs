@@ -58,6 +58,9 @@ pub struct Question {
     pub need: String,
     /// The price at each node.
     pub epsilon: MicroEpsilon,
+    /// Each member with its own full noise, though the charter holds rounds.
+    #[serde(default)]
+    pub local: bool,
 }
 
 /// Something to be done by a node.
@@ -317,6 +320,8 @@ pub struct NetworkView {
     pub peers: Vec<PeerView>,
     /// What was dropped, by name; only what happened.
     pub dropped: BTreeMap<String, u64>,
+    /// Rounds that it aggregates just now.
+    pub aggregating: usize,
 }
 
 /// One other member.

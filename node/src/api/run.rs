@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
 
-use hedgerow_protocol::{id::NodeId, statistic::Query, time::Timestamp, wire::Spreading};
+use hedgerow_protocol::{
+    id::NodeId,
+    statistic::{Mode, Query},
+    time::Timestamp,
+    wire::Spreading,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +19,7 @@ use crate::{
         intake::{Imported, read_bounded},
         serve::Service,
     },
-    net::{Network, PeerState},
+    net::PeerState,
     node::{Node, now, random},
     reader::{incident, indicator},
     simulate::simulate,
@@ -64,7 +69,7 @@ pub async fn run(
             }
             Ok(Outcome::Published(report))
         }
-        Command::Status => blocking(|| status(node, service.map(Service::network))),
+        Command::Status => blocking(|| status(node, service)),
         other => blocking(|| offline(node, other, progress)),
     }
 }
@@ -131,10 +136,13 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
 }
 
 fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeError> {
+    let charter = &node.federation()?.charter;
+    // A round is far more accurate: it is what is asked for wherever there can be one.
+    let round = !question.local && charter.document().privacy.round.is_some();
     Ok(Query {
-        version: 1,
-        mode: hedgerow_protocol::statistic::Mode::Local,
-        charter: node.federation()?.charter.id(),
+        version: if round { 2 } else { 1 },
+        mode: if round { Mode::Round } else { Mode::Local },
+        charter: charter.id(),
         measure: question.measure,
         conditions: question.conditions,
         period: question.period,
@@ -270,7 +278,7 @@ fn ledger(node: &Node) -> Result<LedgerView, NodeError> {
     Ok(LedgerView { total, purposes, charges: charges.collect() })
 }
 
-fn status(node: &Node, network: Option<&Network>) -> Result<Outcome, NodeError> {
+fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> {
     let entries = node.indicators()?;
     let of_kind = |e: &&Entry| e.object.kind() == "indicator";
     let drafts = entries.iter().filter(of_kind).filter(|e| e.is_draft()).count();
@@ -295,11 +303,12 @@ fn status(node: &Node, network: Option<&Network>) -> Result<Outcome, NodeError> 
         batches: node.documents.count(Spreading::Batch),
         releases: node.documents.count(Spreading::Release),
         budget,
-        network: network.map(|n| network_view(node, n)),
+        network: service.map(|s| network_view(node, s)),
     })))
 }
 
-fn network_view(node: &Node, network: &Network) -> NetworkView {
+fn network_view(node: &Node, service: &Service) -> NetworkView {
+    let network = service.network();
     let peers = network.peers().into_iter().map(|peer| PeerView {
         name: name_of(node, peer.id),
         id: peer.id,
@@ -315,5 +324,10 @@ fn network_view(node: &Node, network: &Network) -> NetworkView {
     });
     let dropped = network.counters();
     let dropped = dropped.named().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n));
-    NetworkView { listening: network.listening(), peers: peers.collect(), dropped: dropped.collect() }
+    NetworkView {
+        listening: network.listening(),
+        peers: peers.collect(),
+        dropped: dropped.collect(),
+        aggregating: service.aggregating(),
+    }
 }

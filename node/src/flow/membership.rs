@@ -3,7 +3,7 @@
 use hedgerow_protocol::{
     document::{
         Charter, Document, Envelope, Member, Signed,
-        charter::{Ground, PrivacyPolicy, Purpose, ReleasePeriod},
+        charter::{Ground, PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
     },
     indicator::Tlp,
     privacy::MicroEpsilon,
@@ -44,6 +44,13 @@ pub struct Terms {
     pub incidents_per_cell: u32,
     /// Fewest contributions that make a release; a majority if not said.
     pub contributions: Option<u32>,
+    /// Whether rounds are held, where there are three members or more.
+    pub rounds: bool,
+    /// How many members may drop out of a round or collude; a fifth, and one at least, if not said.
+    pub tolerated: Option<u32>,
+    /// Most that a round may cost a person if every aggregator colludes; three times what a query may cost if not
+    /// said.
+    pub epsilon_aggregators: Option<MicroEpsilon>,
     /// How often a question may get a new answer.
     pub release_period: ReleasePeriod,
     /// Most restricted label for publishing to one another.
@@ -62,11 +69,17 @@ impl Terms {
             cells_per_person: 2,
             incidents_per_cell: 2,
             contributions: None,
+            rounds: true,
+            tolerated: None,
+            epsilon_aggregators: None,
             release_period: ReleasePeriod::Quarter,
             tlp: Tlp::Amber,
         }
     }
 }
+
+/// Most that one member may count in one cell of a round: with the noise of usual questions, 15 bits a value.
+const MOST_IN_CELL: u32 = 30_000;
 
 /// Draws up a charter of `members`, each from its signed card, and signs it with this node's key.
 pub fn draw_up(
@@ -90,8 +103,13 @@ pub fn draw_up(
     members.dedup_by_key(|m| m.id);
     let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
     let majority = count / 2 + 1;
+    let round = (terms.rounds && count >= 3).then(|| RoundPolicy {
+        tolerated: terms.tolerated.unwrap_or((count / 5).max(1)),
+        epsilon_aggregators: terms.epsilon_aggregators.unwrap_or(terms.epsilon_per_query.times(3)),
+        most_in_cell: MOST_IN_CELL,
+    });
     let charter = Charter {
-        version: 1,
+        version: if round.is_some() { 2 } else { 1 },
         name: terms.name,
         made_at: now,
         parent: None,
@@ -106,7 +124,7 @@ pub fn draw_up(
             incidents_per_cell: terms.incidents_per_cell,
             nodes_per_person: terms.nodes_per_person.min(count),
             contributions: terms.contributions.unwrap_or(majority),
-            round: None,
+            round,
         },
         purposes: purposes(terms.epsilon_total),
         refusal_grounds: grounds(),

@@ -1,8 +1,11 @@
 //! One file for each flow that a user sees. Flows join the store with the protocol; `serve` adds the network.
 
+mod blobs;
 pub mod indicator;
 pub mod intake;
+mod lead;
 pub mod membership;
+mod round;
 pub mod serve;
 pub mod spread;
 pub mod statistic;

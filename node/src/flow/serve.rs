@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use hedgerow_protocol::{
+    codec::CodecError,
     document::{Envelope, Signed},
     id::Digest,
     id::NodeId,
     release::Release,
-    statistic::Query,
+    statistic::{Mode, Plan, Query},
     wire::{Announcement, Declined, Reply, Request, Spreading},
 };
 use tokio::{
@@ -16,7 +17,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{spread::Spread, statistic::AnswerError};
+use super::{lead::lead, round::Rounds, spread::Spread, statistic::AnswerError};
 use crate::{
     error::{Class, NodeError},
     net::{Inbound, NetConfig, Network, Peer, Responder},
@@ -28,6 +29,8 @@ use crate::{
 const EVENTS: usize = 256;
 /// Requests served at once; more wait in the queue above. Each ends soon: it reads or counts, and waits for nobody.
 const REQUESTS: usize = 64;
+/// Asks of rounds served at once; one more is answered `Busy`.
+const ASKS: usize = 256;
 /// Announcements and catch-ups under way at once; further announcements are left to the next catch-up, so that
 /// members who are slow to hand out documents cannot keep requests from being served.
 const FETCHES: usize = 512;
@@ -41,6 +44,8 @@ const CATCH_UP: Duration = Duration::from_secs(20);
 pub struct Service {
     node: Arc<Node>,
     network: Network,
+    spread: Arc<Spread>,
+    rounds: Arc<Rounds>,
     _events: JoinSet<()>,
 }
 
@@ -59,9 +64,10 @@ impl Service {
         let network = Network::start(node.secret(), config, sender).await?;
         let spread = Arc::new(Spread::new(Arc::clone(&node), network.clone()));
         let mut events = JoinSet::new();
-        events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), receiver));
-        events.spawn(catch_up(network.clone(), spread));
-        Ok(Self { node, network, _events: events })
+        let rounds = Arc::new(Rounds::new(Arc::clone(&node), network.clone()));
+        events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), Arc::clone(&rounds), receiver));
+        events.spawn(catch_up(network.clone(), Arc::clone(&spread)));
+        Ok(Self { node, network, spread, rounds, _events: events })
     }
 
     /// The node.
@@ -74,13 +80,28 @@ impl Service {
         &self.network
     }
 
-    /// Asks every member and puts the release together. `told` hears how many have answered.
+    /// Asks the federation, in a round or each member for itself, as the query says. `told` hears how far it is.
     pub async fn ask(
         &self,
         query: Query,
         told: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Signed<Release>, NodeError> {
         let (query, plan) = self.node.question(query)?;
+        let release = match plan.mode() {
+            Mode::Local => self.ask_each(query, plan, told).await?,
+            Mode::Round => lead(&self.node, &self.rounds, &self.spread, (query, plan), told).await?,
+        };
+        self.publish_release(&release).await?;
+        Ok(release)
+    }
+
+    /// Asks every member and puts the release together. `told` hears how many have answered.
+    async fn ask_each(
+        &self,
+        query: Signed<Query>,
+        plan: Plan,
+        told: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Signed<Release>, NodeError> {
         let members: Vec<NodeId> =
             self.node.federation()?.charter.document().members.iter().map(|m| m.id).collect();
         let count = members.len() as u64;
@@ -106,11 +127,14 @@ impl Service {
             told(answers.len() as u64, count);
         }
         let node = Arc::clone(&self.node);
-        let release = tokio::task::spawn_blocking(move || node.release(&query, &plan, answers, now()))
+        tokio::task::spawn_blocking(move || node.release(&query, &plan, answers, now()))
             .await
-            .map_err(|e| NodeError::new(Class::Network, e))??;
-        self.publish_release(&release).await?;
-        Ok(release)
+            .map_err(|e| NodeError::new(Class::Network, e))?
+    }
+
+    /// Rounds that this node aggregates just now.
+    pub fn aggregating(&self) -> usize {
+        self.rounds.aggregating()
     }
 
     /// Tells the members of documents; true if one heard it now.
@@ -150,18 +174,43 @@ async fn ask_member(network: &Network, member: NodeId, envelope: Envelope) -> Op
     None
 }
 
-async fn serve(node: Arc<Node>, spread: Arc<Spread>, mut events: mpsc::Receiver<Inbound>) {
-    let (mut requests, mut fetches) = (JoinSet::new(), JoinSet::new());
+async fn serve(
+    node: Arc<Node>,
+    spread: Arc<Spread>,
+    rounds: Arc<Rounds>,
+    mut events: mpsc::Receiver<Inbound>,
+) {
+    let (mut requests, mut asks, mut fetches) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     while let Some(event) = events.recv().await {
         while requests.len() >= REQUESTS {
             requests.join_next().await;
         }
         while requests.try_join_next().is_some() {}
+        while asks.try_join_next().is_some() {}
         while fetches.try_join_next().is_some() {}
         match event {
-            Inbound::Request { from, request, reply } => {
-                requests.spawn(respond(Arc::clone(&node), from, request, reply));
-            }
+            Inbound::Request { from, request, beside, reply } => match request {
+                // An ask of a round may wait for other members: it does not take a place of those that end soon.
+                Request::Round { ask, blob } => {
+                    if asks.len() >= ASKS {
+                        // Dropped without a reply, the other side gets `Busy`.
+                        continue;
+                    }
+                    let rounds = Arc::clone(&rounds);
+                    asks.spawn(async move {
+                        let (told, beside) = rounds.respond(from, *ask, blob, beside).await;
+                        replied(reply.reply(&told, beside));
+                    });
+                }
+                Request::Put { blob, offset } => {
+                    replied(reply.reply(&rounds.put(from, blob, offset, &beside), Vec::new()))
+                }
+                Request::Rest { blob, offset } => {
+                    let (rest, beside) = rounds.rest(from, blob, offset);
+                    replied(reply.reply(&rest, beside));
+                }
+                request => drop(requests.spawn(respond(Arc::clone(&node), from, request, reply))),
+            },
             Inbound::Announced { .. } | Inbound::Connected(_) if fetches.len() >= FETCHES => {}
             Inbound::Announced { from, via, announcement } => {
                 let spread = Arc::clone(&spread);
@@ -208,6 +257,10 @@ async fn respond(node: Arc<Node>, from: NodeId, request: Request, responder: Res
             node.page(&id, offset).unwrap_or(Reply::Declined { why: Declined::Busy })
         }
         Request::Inventory { after } => node.inventory(after),
+        // Served elsewhere.
+        Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => {
+            Reply::Declined { why: Declined::NotAcceptable }
+        }
     });
     let reply = served.await.unwrap_or(Reply::Declined { why: Declined::Busy });
     if is_query {
@@ -215,7 +268,11 @@ async fn respond(node: Arc<Node>, from: NodeId, request: Request, responder: Res
         let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
         tokio::time::sleep_until(arrived + ANSWER_TICK.saturating_mul(ticks)).await;
     }
-    if let Err(error) = responder.reply(&reply) {
+    replied(responder.reply(&reply, Vec::new()));
+}
+
+fn replied(sent: Result<(), CodecError>) {
+    if let Err(error) = sent {
         tracing::error!(%error, "a reply is over its bound");
     }
 }

@@ -16,6 +16,7 @@ use hedgerow_protocol::{
     indicator::Batch,
     limits,
     release::verify,
+    statistic::Mode,
     time::Timestamp,
     wire::{Announcement, Declined, Reply, Request, Spreading},
 };
@@ -68,6 +69,12 @@ impl Node {
                     )));
                 }
                 self.documents.insert(Spreading::Release, json)?;
+                if let Some(release) = report.into_verified()
+                    && release.document().mode == Mode::Round
+                {
+                    // Whoever asks the same again in this period gets this one.
+                    self.rounds.put_released(&release.document().plan.id(), Digest::of(json))?;
+                }
                 tracing::info!("a release was taken in");
             }
         }
@@ -159,7 +166,7 @@ impl Spread {
         Arc::clone(lane)
     }
 
-    async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
+    pub(crate) async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
         let late = |_| NodeError::new(crate::error::Class::Network, "a document took too long");
         let lane = self.lane(peer);
         let Ok(_place) = lane.waiting.try_acquire() else {

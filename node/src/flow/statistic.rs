@@ -8,7 +8,7 @@ use hedgerow_protocol::{
     limits,
     privacy::{AuthoriseError, Charge, OverBudget},
     release::{Release, ReleaseError, fits},
-    statistic::{Contribution, Exact, Ground, Plan, Query, Refusal},
+    statistic::{Contribution, Exact, Ground, Mode, Plan, Query, Refusal},
     time::Timestamp,
 };
 
@@ -48,6 +48,8 @@ impl Node {
             return Err(AnswerError::NotAcceptable);
         }
         let plan = match self.admit(&query, now) {
+            // What asks for a round gets its answer there.
+            Ok(plan) if plan.mode() == Mode::Round => return Err(AnswerError::NotAcceptable),
             Ok(plan) => plan,
             Err(ground) => return self.refuse(&query, ground, now),
         };
@@ -81,7 +83,7 @@ impl Node {
     }
 
     /// The plan of a query that may be answered, or the ground on which it is refused.
-    fn admit(&self, query: &Signed<Query>, now: Timestamp) -> Result<Plan, Ground> {
+    pub(crate) fn admit(&self, query: &Signed<Query>, now: Timestamp) -> Result<Plan, Ground> {
         let q = query.document();
         let Some(federation) = &self.federation else { return Err(Ground::NotPlannable) };
         if (q.asked_at.unix_seconds() - now.unix_seconds()).abs() > limits::CLOCK_SKEW_SECONDS {

@@ -36,7 +36,7 @@ use super::{
     admission::{Admission, peer_id},
     behaviour::{Behaviour, BehaviourEvent, connection_limits},
     counters::bump,
-    exchange::{Answered, Asked},
+    exchange::{Answered, Asked, Frame},
     gossip::{GRAYLIST, Heard},
     limits::{ASKED_PER_PEER, Buckets, Conduct, Deadlines, Fault, IDLE, Rates, Redial},
     members::{Members, after_failed_dial},
@@ -60,14 +60,14 @@ const NEGOTIATING_STREAMS: usize = 32;
 struct Pending {
     peer: PeerId,
     due: Instant,
-    done: oneshot::Sender<Result<Reply, RequestError>>,
+    done: oneshot::Sender<Result<(Reply, Vec<u8>), RequestError>>,
 }
 
 /// A request of a member, and this node's answer to it if there is one.
 struct Answer {
     peer: PeerId,
     channel: ResponseChannel<Answered>,
-    bytes: Option<Vec<u8>>,
+    frame: Option<Frame>,
 }
 
 pub(super) struct Actor {
@@ -179,8 +179,8 @@ impl Actor {
                 Some(answer) = self.answers.next() => self.on_answer(answer),
                 _ = tick.tick() => self.on_tick(Instant::now()),
                 order = self.orders.recv() => match order {
-                    Some(Command::Request { to, bytes, deadline, done }) => {
-                        self.on_request(to, bytes, deadline, done);
+                    Some(Command::Request { to, frame, deadline, done }) => {
+                        self.on_request(to, frame, deadline, done);
                     }
                     Some(Command::Announce { bytes, done }) => {
                         let _ = done.send(self.on_announce(bytes));
@@ -291,9 +291,9 @@ impl Actor {
     fn on_request(
         &mut self,
         to: NodeId,
-        bytes: Vec<u8>,
+        frame: Frame,
         deadline: Duration,
-        done: oneshot::Sender<Result<Reply, RequestError>>,
+        done: oneshot::Sender<Result<(Reply, Vec<u8>), RequestError>>,
     ) {
         let now = Instant::now();
         let checked = match peer_id(&to).and_then(|peer| Some((peer, self.members.get(&peer)?))) {
@@ -308,7 +308,7 @@ impl Actor {
         };
         match checked {
             Ok(peer) => {
-                let out = Asked::Out { bytes, deadline };
+                let out = Asked::Out { frame, deadline };
                 let id = self.swarm.behaviour_mut().exchange.send_request(&peer, out);
                 let due = now.checked_add(deadline.saturating_add(GRACE)).unwrap_or(now);
                 self.asked.insert(id, Pending { peer, due, done });

@@ -40,13 +40,15 @@ pub const LATE_REPLIES: u32 = 3;
 pub struct Deadlines {
     /// A query, which the other side may have to compute.
     pub query: Duration,
-    /// A page or an inventory, which is only read.
+    /// A page, an inventory or a part of a blob, which is only read or kept.
     pub read: Duration,
+    /// An ask of a round: the other side may have to count, hand in its vector and wait for others.
+    pub round: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { query: Duration::from_secs(20), read: Duration::from_secs(10) }
+        Self { query: Duration::from_secs(20), read: Duration::from_secs(10), round: Duration::from_secs(45) }
     }
 }
 
@@ -55,7 +57,11 @@ impl Deadlines {
     pub const fn of(&self, request: &Request) -> Duration {
         match request {
             Request::Query { .. } => self.query,
-            Request::Fetch { .. } | Request::Inventory { .. } => self.read,
+            Request::Round { .. } => self.round,
+            Request::Fetch { .. }
+            | Request::Inventory { .. }
+            | Request::Put { .. }
+            | Request::Rest { .. } => self.read,
         }
     }
 }
@@ -90,8 +96,10 @@ impl Rate {
 pub struct Rates {
     /// Queries of one member.
     pub queries: Rate,
-    /// Fetches and inventories of one member: a document of 16 MiB is 256 pages.
+    /// Fetches, inventories and parts of blobs of one member: a document of 16 MiB is 256 pages.
     pub reads: Rate,
+    /// Asks of rounds of one member.
+    pub rounds: Rate,
     /// Announcements signed by one member, whoever forwards them.
     pub announcements: Rate,
     /// Gossip frames of any content sent by one member: announcements of others and control messages.
@@ -103,6 +111,7 @@ impl Default for Rates {
         Self {
             queries: Rate::new(20, Duration::from_secs(3)),
             reads: Rate::new(300, Duration::from_millis(20)),
+            rounds: Rate::new(200, Duration::from_millis(300)),
             announcements: Rate::new(60, Duration::from_secs(1)),
             frames: Rate::new(400, Duration::from_millis(20)),
         }
@@ -113,6 +122,7 @@ impl Default for Rates {
 pub(super) struct Buckets {
     queries: DefaultDirectRateLimiter,
     reads: DefaultDirectRateLimiter,
+    rounds: DefaultDirectRateLimiter,
     announcements: DefaultDirectRateLimiter,
 }
 
@@ -121,6 +131,7 @@ impl Buckets {
         Self {
             queries: rates.queries.bucket(),
             reads: rates.reads.bucket(),
+            rounds: rates.rounds.bucket(),
             announcements: rates.announcements.bucket(),
         }
     }
@@ -129,7 +140,12 @@ impl Buckets {
     pub(super) fn request(&self, request: &Request) -> bool {
         match request {
             Request::Query { .. } => self.queries.check().is_ok(),
-            Request::Fetch { .. } | Request::Inventory { .. } => self.reads.check().is_ok(),
+            // A round asks some nine times; this leaves room for two a minute, and for asking again.
+            Request::Round { .. } => self.rounds.check().is_ok(),
+            Request::Fetch { .. }
+            | Request::Inventory { .. }
+            | Request::Put { .. }
+            | Request::Rest { .. } => self.reads.check().is_ok(),
         }
     }
 

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use counters::Counters;
 use counters::Tally;
+use exchange::Frame;
 use limits::{Conduct, Deadlines, Fault, Rates, Redial};
 
 /// Commands under way to the task. When it is full the caller waits: callers are this node's own.
@@ -172,6 +173,8 @@ pub enum Inbound {
         from: NodeId,
         /// What.
         request: Request,
+        /// Beside it.
+        beside: Vec<u8>,
         /// Where the reply goes.
         reply: Responder,
     },
@@ -192,13 +195,13 @@ pub enum Inbound {
 
 /// Takes the reply to one request. Dropped without one, the other side gets `Busy`; likewise at the deadline.
 #[derive(Debug)]
-pub struct Responder(oneshot::Sender<Vec<u8>>);
+pub struct Responder(oneshot::Sender<Frame>);
 
 impl Responder {
     /// Replies. An error means that the reply is over its bound and the other side gets `Busy`; that the
     /// other side is gone is no error.
-    pub fn reply(self, reply: &Reply) -> Result<(), CodecError> {
-        let _ = self.0.send(reply.to_bytes()?);
+    pub fn reply(self, reply: &Reply, beside: Vec<u8>) -> Result<(), CodecError> {
+        let _ = self.0.send(Frame::reply(reply, beside)?);
         Ok(())
     }
 }
@@ -271,9 +274,9 @@ struct Shared {
 enum Command {
     Request {
         to: NodeId,
-        bytes: Vec<u8>,
+        frame: Frame,
         deadline: Duration,
-        done: oneshot::Sender<Result<Reply, RequestError>>,
+        done: oneshot::Sender<Result<(Reply, Vec<u8>), RequestError>>,
     },
     Announce {
         bytes: Vec<u8>,
@@ -306,10 +309,20 @@ impl Network {
 
     /// Asks one member, and waits for its reply until the deadline of this kind of request.
     pub async fn request(&self, to: NodeId, request: Request) -> Result<Reply, RequestError> {
-        let bytes = request.to_bytes()?;
+        self.exchange(to, request, Vec::new()).await.map(|(reply, _)| reply)
+    }
+
+    /// The same with bytes beside the request and the reply.
+    pub async fn exchange(
+        &self,
+        to: NodeId,
+        request: Request,
+        beside: Vec<u8>,
+    ) -> Result<(Reply, Vec<u8>), RequestError> {
         let deadline = self.deadlines.of(&request);
+        let frame = Frame::request(&request, beside)?;
         let (done, reply) = oneshot::channel();
-        let command = Command::Request { to, bytes, deadline, done };
+        let command = Command::Request { to, frame, deadline, done };
         self.commands.send(command).await.map_err(|_| RequestError::Closed)?;
         reply.await.map_err(|_| RequestError::Closed)?
     }

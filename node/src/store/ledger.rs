@@ -11,6 +11,7 @@ use hedgerow_protocol::{
 
 use super::{
     error::StoreError,
+    rounds::Rounds,
     vault::{Kind, Vault},
 };
 
@@ -25,13 +26,18 @@ impl Ledger {
     pub fn open(vault: Arc<Vault>, caps: Caps) -> Result<Self, StoreError> {
         let charges = read(&vault)?;
         let mut answered = std::collections::BTreeSet::new();
+        let rounds = Rounds::new(Arc::clone(&vault));
         for charge in &charges {
-            if vault.get(Kind::Answer, charge.plan.digest().as_bytes())?.is_some() {
-                answered.insert(charge.plan);
+            let stored = match charge.round {
+                None => vault.get(Kind::Answer, charge.plan.digest().as_bytes())?.is_some(),
+                Some(round) => rounds.kept(&charge.plan)?.is_some_and(|kept| kept.paid() == round),
+            };
+            if stored {
+                answered.insert((charge.plan, charge.round));
             }
         }
-        let accountant =
-            Mutex::new(Accountant::replay(caps, &charges, |charge| answered.contains(&charge.plan)));
+        let stored = |charge: &Charge| answered.contains(&(charge.plan, charge.round));
+        let accountant = Mutex::new(Accountant::replay(caps, &charges, stored));
         Ok(Self { vault, accountant })
     }
 

@@ -1,7 +1,7 @@
 //! The vault: everything a node keeps, sealed (docs/storage.md).
 //!
 //! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three. The
-//! tables on top say what is kept: `records` with their facets, the `ledger`, signed `documents`, the
+//! tables on top say what is kept: `records` with their facets, the `ledger`, `rounds`, signed `documents`, the
 //! indicator `library` and `settings`. Nothing here knows the network.
 
 mod crypter;
@@ -13,6 +13,7 @@ mod keyring;
 mod ledger;
 mod library;
 mod records;
+mod rounds;
 mod settings;
 mod vault;
 
@@ -22,6 +23,7 @@ pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
 pub use library::{Entry, Library, Taken};
 pub use records::{FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
+pub use rounds::Rounds;
 pub use settings::Settings;
 pub use vault::{Kind, Txn, Vault};
 

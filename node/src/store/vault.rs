@@ -50,6 +50,14 @@ pub enum Kind {
     Pattern = 12,
     /// How many commits the store holds.
     Commits = 13,
+    /// Plan -> the vector that was handed in for it last.
+    Share = 14,
+    /// Round -> what this node did about it as an aggregator.
+    Mark = 15,
+    /// Plan -> the last round on it that this node led.
+    Attempt = 16,
+    /// Plan -> the release of a round on it.
+    Released = 17,
 }
 
 impl Kind {
@@ -63,6 +71,8 @@ impl Kind {
             Self::Segment => "a segment of facets does not open",
             Self::Charge => "a ledger entry does not open",
             Self::Answer => "a stored answer does not open",
+            Self::Share => "a vector handed in to a round does not open",
+            Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
             Self::Document | Self::Part => "a signed document does not open",
             Self::Object | Self::Pattern => "an indicator does not open",
         }

@@ -2,7 +2,7 @@
 
 use hedgerow_node::net::{Inbound, Peer, PeerState, RequestError, limits::Fault};
 use hedgerow_protocol::{
-    limits::{GOSSIP_BYTES, REPLY_BYTES, REQUEST_BYTES},
+    limits::{GOSSIP_BYTES, REPLY_BYTES, ROUND_BYTES},
     wire::{Message as _, Reply},
 };
 use libp2p::{request_response, swarm::SwarmEvent};
@@ -110,7 +110,7 @@ async fn still_works(mut one: Node, two: &Node, hostile: &mut Hostile) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_over_its_bound_is_refused_and_counted() {
     let (one, two, mut hostile, peer) = beset().await;
-    let long = vec![b' '; REQUEST_BYTES + 1];
+    let long = vec![b' '; ROUND_BYTES + 1];
     hostile.swarm.behaviour_mut().exchange.send_request(&peer, frame(&long));
     hostile.while_waiting(eventually("counted", || one.net.counters().oversize == 1)).await;
     still_works(one, &two, &mut hostile).await;

@@ -104,7 +104,7 @@ impl Node {
         tokio::spawn(async move {
             while let Some(event) = inbound.recv().await {
                 match event {
-                    Inbound::Request { reply, .. } => reply.reply(&empty_inventory()).unwrap(),
+                    Inbound::Request { reply, .. } => reply.reply(&empty_inventory(), Vec::new()).unwrap(),
                     Inbound::Announced { from, via, announcement } => {
                         let _ = heard.send((from, via, announcement));
                     }
@@ -273,12 +273,14 @@ pub(crate) fn topic() -> IdentTopic {
 /// A frame as an honest node writes it.
 pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
     let mut frame = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+    // Nothing is beside it.
+    frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(bytes);
     frame
 }
 
 /// The start of a frame; after it a hostile sender goes silent and keeps the stream.
-pub(crate) const STALL: &[u8] = &[0, 0, 0, 99, b'{'];
+pub(crate) const STALL: &[u8] = &[0, 0, 0, 99, 0, 0, 0, 0, b'{'];
 
 /// Writes bytes as they are, and reads whatever comes.
 #[derive(Clone, Default)]

@@ -125,7 +125,7 @@ pub struct PrivacyPolicy {
     pub round: Option<RoundPolicy>,
 }
 
-/// How rounds are held, in which noise is drawn in shares (docs/protocol.md §6).
+/// How rounds are held, in which noise is drawn in shares (docs/protocol.md §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundPolicy {

@@ -74,7 +74,7 @@ impl Loss {
     /// Pure epsilon under noise GDL(`shape`, a) in every cell, rounded up.
     ///
     /// From shape 1 on it is a C m. Below, the noise is peaked at 0 and a cell loses up to ln P(0) / P(m):
-    /// `a m + ln[2F1(b,b;1;p^2) / 2F1(b,b+m;1+m;p^2) * m! Gamma(b) / Gamma(b+m)]` (docs/protocol.md §6).
+    /// `a m + ln[2F1(b,b;1;p^2) / 2F1(b,b+m;1+m;p^2) * m! Gamma(b) / Gamma(b+m)]` (docs/protocol.md §9).
     pub fn epsilon(&self, shape: f64) -> Result<MicroEpsilon, Flaw> {
         let weak = || Flaw::new("noise", "so little noise guarantees nothing");
         if !(shape > 0.0 && self.rate > 0.0) {

@@ -1,5 +1,5 @@
 //! Shares of Laplace noise: each node adds a little, the sum has the law of a trusted centre's noise
-//! (docs/protocol.md §6; Balle, Bell, Gascon and Nissim 2020, arXiv 2002.00817).
+//! (docs/protocol.md §9; Balle, Bell, Gascon and Nissim 2020, arXiv 2002.00817).
 //!
 //! A share is the difference of two negative binomials NB(r, 1-p) with p = exp(-a), the generalised discrete
 //! Laplace GDL(r, a). Sums add shapes: m nodes of shape r give GDL(m r, a), and GDL(1, a) is discrete Laplace.

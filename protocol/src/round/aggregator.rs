@@ -1,4 +1,4 @@
-//! An aggregator's part in one round (docs/protocol.md §6).
+//! An aggregator's part in one round (docs/protocol.md §9).
 //!
 //! It takes shares until the round is closed, verifies the proofs with the others, signs one set of vectors, ever,
 //! and reveals the sum of its shares over that set alone, once every aggregator has signed the same.

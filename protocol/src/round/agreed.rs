@@ -1,4 +1,4 @@
-//! A roster that holds: what every party of a round derives from it (docs/protocol.md §6).
+//! A roster that holds: what every party of a round derives from it (docs/protocol.md §9).
 
 use sha2::{Digest as _, Sha256};
 

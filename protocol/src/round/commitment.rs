@@ -1,4 +1,4 @@
-//! Pedersen commitments to vectors, by which anyone can check a sum (docs/protocol.md §6; Pedersen 1991).
+//! Pedersen commitments to vectors, by which anyone can check a sum (docs/protocol.md §9; Pedersen 1991).
 //!
 //! `C = b H + sum_i s_i G_i` over ristretto255 (RFC 9496), where several values are packed into each scalar. The
 //! sum of commitments commits to the sum of vectors, with the sum of blinding factors. Packed values do not run

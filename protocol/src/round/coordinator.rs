@@ -1,4 +1,4 @@
-//! What the member does who asks: it leads a round from the query to the release (docs/protocol.md §6).
+//! What the member does who asks: it leads a round from the query to the release (docs/protocol.md §9).
 //!
 //! Sans-IO: [`Coordinator::start`] and [`Coordinator::advance`] say whom to ask what, [`Coordinator::heard`] takes
 //! the replies. A stage ends when nobody is waited for or time is up; the driver decides which, and asks again

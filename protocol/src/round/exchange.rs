@@ -1,5 +1,5 @@
 //! What the parties of a round say to each other: a closed set of asks and replies, each a JSON head with bytes
-//! beside it (docs/protocol.md §6, §8).
+//! beside it (docs/protocol.md §9, §8).
 //!
 //! The asks of one round follow one another in the order of [`Ask`]'s variants. All may be repeated: whoever has
 //! answered one gives the same answer again.
@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::{Roster, Submission};
-use crate::{document::Envelope, id::Id, wire::Message};
+use crate::{document::Envelope, id::Id};
 
 /// Asked of one party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,14 +155,4 @@ pub enum Declined {
     OutOfTurn,
     /// What was said before contradicts this: two reports of one member, two sets of one round.
     Contradiction,
-}
-
-impl crate::wire::Sealed for Ask {}
-impl crate::wire::Sealed for Told {}
-// A roster or a release of the most members, base64 in its envelope.
-impl Message for Ask {
-    const MAX_BYTES: usize = 4 * 1024 * 1024;
-}
-impl Message for Told {
-    const MAX_BYTES: usize = 4 * 1024 * 1024;
 }

@@ -1,4 +1,4 @@
-//! The signed documents of a round, in the order in which they are made (docs/protocol.md §6).
+//! The signed documents of a round, in the order in which they are made (docs/protocol.md §9).
 
 use serde::{Deserialize, Serialize};
 

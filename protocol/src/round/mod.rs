@@ -1,5 +1,5 @@
 //! Federated rounds: the sum of all members' vectors with the noise of a trusted centre, and no centre
-//! (docs/protocol.md §6).
+//! (docs/protocol.md §9).
 //!
 //! Each member adds a share of the noise, commits to its vector and splits it among aggregators, who verify that
 //! every value is in range, sign one set of vectors, and reveal their sums over that set. The shares of noise of

@@ -1,5 +1,5 @@
 //! The public parameters of a round: how wide one share of noise is, and the range that every value must lie in
-//! (docs/protocol.md §6).
+//! (docs/protocol.md §9).
 
 use serde::{Deserialize, Serialize};
 

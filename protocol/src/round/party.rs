@@ -1,4 +1,4 @@
-//! What one node does in rounds, as a member and as an aggregator (docs/protocol.md §6).
+//! What one node does in rounds, as a member and as an aggregator (docs/protocol.md §9).
 //!
 //! Sans-IO: an ask goes in, a reply comes out, with what is to be delivered to aggregators before it. Everything
 //! that must be on disk before a reply leaves is written through [`Host`].
@@ -163,6 +163,11 @@ impl Party {
                 }))
             }
         }
+    }
+
+    /// How many rounds are under way of which this node is an aggregator.
+    pub fn aggregating(&self) -> usize {
+        self.aggregated.values().filter(|(_, a)| !a.is_over()).count()
     }
 
     fn step<H: Host, R: CryptoRng + ?Sized>(

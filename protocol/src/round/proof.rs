@@ -1,4 +1,4 @@
-//! What a release of a round carries so that anyone can check it (docs/protocol.md §6).
+//! What a release of a round carries so that anyone can check it (docs/protocol.md §9).
 
 use serde::{Deserialize, Serialize};
 

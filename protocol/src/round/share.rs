@@ -1,4 +1,4 @@
-//! A member's vector with its share of noise: what it hands to the aggregators, in shares (docs/protocol.md §6).
+//! A member's vector with its share of noise: what it hands to the aggregators, in shares (docs/protocol.md §9).
 
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};

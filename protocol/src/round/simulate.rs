@@ -1,5 +1,5 @@
 //! A seeded simulator of rounds: the real state machines under a virtual clock and network, with delays, loss,
-//! duplicates, crashes and restarts at any step (docs/protocol.md §6).
+//! duplicates, crashes and restarts at any step (docs/protocol.md §9).
 //!
 //! One seed, one run: but for the secret shares, whose randomness is the operating system's, two runs of one seed
 //! are the same to the byte. Nodes' disks survive their crashes, their memory does not.
@@ -22,7 +22,6 @@ use crate::{
     privacy::{Accountant, AuthoriseError, Charge, Permit},
     statistic::{Exact, Ground, Plan, Query, SampleKey},
     time::Timestamp,
-    wire::Message as _,
 };
 
 /// How the network behaves. Times are milliseconds of the virtual clock.
@@ -71,6 +70,17 @@ pub enum Says {
     Ask(Ask),
     /// A reply.
     Told(Told),
+}
+
+impl Flight {
+    /// The JSON of what it says.
+    pub fn head(&self) -> Vec<u8> {
+        match &self.message {
+            Says::Ask(ask) => serde_json::to_vec(ask),
+            Says::Told(told) => serde_json::to_vec(told),
+        }
+        .unwrap_or_default()
+    }
 }
 
 /// What is done before a message leaves: nothing, a change to it, a crash of a node.
@@ -418,11 +428,7 @@ impl World {
                 }
             }
         }
-        let head = match &flight.message {
-            Says::Ask(ask) => ask.to_bytes(),
-            Says::Told(told) => told.to_bytes(),
-        };
-        self.bytes += (head.map_or(0, |h| h.len()) + flight.beside.len()) as u64;
+        self.bytes += (flight.head().len() + flight.beside.len()) as u64;
         // A node talks to itself without a network.
         let lost = from != flight.to && self.rng.random_range(0..1_000_000) < self.weather.loss_ppm;
         let twice = from != flight.to && self.rng.random_range(0..1_000_000) < self.weather.twice_ppm;

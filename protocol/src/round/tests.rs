@@ -478,17 +478,12 @@ fn nothing_but_the_release_depends_on_records() {
         }
         let mut said = Vec::new();
         let (outcome, _) = world.round(question("1"), None, &mut |flight| {
-            use crate::wire::Message as _;
-            let (head, hides) = match &flight.message {
-                Says::Ask(ask) => (
-                    ask.to_bytes().unwrap(),
-                    matches!(ask, Ask::Convene { .. } | Ask::Open { .. } | Ask::Contribute { .. }),
-                ),
-                Says::Told(told) => (
-                    told.to_bytes().unwrap(),
-                    matches!(told, Told::Consent { .. } | Told::Opened | Told::Kept),
-                ),
-            };
+            let head = flight.head();
+            let hides_nothing = matches!(
+                &flight.message,
+                Says::Ask(Ask::Convene { .. } | Ask::Open { .. } | Ask::Contribute { .. })
+                    | Says::Told(Told::Consent { .. } | Told::Opened | Told::Kept)
+            );
             let last = matches!(
                 &flight.message,
                 Says::Ask(Ask::Countersign { .. }) | Says::Told(Told::Countersigned { .. })
@@ -498,7 +493,7 @@ fn nothing_but_the_release_depends_on_records() {
                 flight.at,
                 flight.from,
                 flight.to,
-                hides.then_some(head),
+                hides_nothing.then_some(head),
                 length,
                 flight.beside.len(),
             ));

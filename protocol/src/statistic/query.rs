@@ -34,7 +34,7 @@ pub enum Mode {
     /// Each member adds its own full noise and sends the result.
     #[default]
     Local,
-    /// Each adds a share of the noise, and only the sum is ever seen (docs/protocol.md §6).
+    /// Each adds a share of the noise, and only the sum is ever seen (docs/protocol.md §9).
     Round,
 }
 

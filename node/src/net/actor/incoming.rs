@@ -18,7 +18,7 @@ use super::{Actor, Answer, Pending};
 use crate::net::{
     Inbound, PeerState, RequestError, Responder,
     counters::bump,
-    exchange::{Answered, Asked, Broken},
+    exchange::{Answered, Asked, Broken, Frame},
     limits::{Fault, LATE_REPLIES, UNANSWERED_PER_PEER},
 };
 
@@ -56,7 +56,7 @@ impl Actor {
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 match request {
-                    Asked::In(Ok(request)) => self.on_asked(peer, request, channel),
+                    Asked::In(Ok((request, beside))) => self.on_asked(peer, request, beside, channel),
                     Asked::In(Err(broken)) => {
                         if let Some(fault) = self.count_broken(broken) {
                             self.charge(peer, fault, 1);
@@ -91,6 +91,7 @@ impl Actor {
                     OutboundFailure::Io(error) => match error.kind() {
                         std::io::ErrorKind::TimedOut => RequestError::Late,
                         std::io::ErrorKind::UnexpectedEof => RequestError::Unanswered,
+                        std::io::ErrorKind::Unsupported => RequestError::Unsupported,
                         _ => RequestError::Lost,
                     },
                 };
@@ -104,7 +105,7 @@ impl Actor {
         }
     }
 
-    pub(super) fn on_reply(&mut self, id: OutboundRequestId, reply: Result<Reply, RequestError>) {
+    pub(super) fn on_reply(&mut self, id: OutboundRequestId, reply: Result<(Reply, Vec<u8>), RequestError>) {
         let Some(Pending { peer, done, .. }) = self.asked.remove(&id) else { return };
         let mut dead = false;
         if let Some(member) = self.members.get(&peer) {
@@ -130,7 +131,13 @@ impl Actor {
         let _ = done.send(reply);
     }
 
-    fn on_asked(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Answered>) {
+    fn on_asked(
+        &mut self,
+        peer: PeerId,
+        request: Request,
+        beside: Vec<u8>,
+        channel: ResponseChannel<Answered>,
+    ) {
         // Still in the buffer of a connection that was closed for it.
         let Some(member) = self.members.get(&peer).filter(|m| m.standing.blocked(Instant::now()).is_none())
         else {
@@ -146,7 +153,7 @@ impl Actor {
         let id = member.id;
         let deadline = self.deadlines.of(&request);
         let (reply, answer) = oneshot::channel();
-        let event = Inbound::Request { from: id, request, reply: Responder(reply) };
+        let event = Inbound::Request { from: id, request, beside, reply: Responder(reply) };
         if member.unanswered >= UNANSWERED_PER_PEER || self.inbound.try_send(event).is_err() {
             bump(&self.shared.tally.queue_full);
             self.answer(channel, busy());
@@ -155,24 +162,24 @@ impl Actor {
         member.unanswered = member.unanswered.saturating_add(1);
         self.members.status(&id, |status| status.asked = status.asked.saturating_add(1));
         self.answers.push(Box::pin(async move {
-            let bytes = timeout(deadline, answer).await.ok().and_then(Result::ok);
-            Answer { peer, channel, bytes }
+            let frame = timeout(deadline, answer).await.ok().and_then(Result::ok);
+            Answer { peer, channel, frame }
         }));
     }
 
-    pub(super) fn on_answer(&mut self, Answer { peer, channel, bytes }: Answer) {
+    pub(super) fn on_answer(&mut self, Answer { peer, channel, frame }: Answer) {
         if let Some(member) = self.members.get(&peer) {
             member.unanswered = member.unanswered.saturating_sub(1);
         }
-        if bytes.is_none() {
+        if frame.is_none() {
             bump(&self.shared.tally.unanswered);
         }
-        self.answer(channel, bytes.unwrap_or_else(busy));
+        self.answer(channel, frame.unwrap_or_else(busy));
     }
 
-    fn answer(&mut self, channel: ResponseChannel<Answered>, bytes: Vec<u8>) {
+    fn answer(&mut self, channel: ResponseChannel<Answered>, frame: Frame) {
         // An error means that the other side is gone.
-        let _ = self.swarm.behaviour_mut().exchange.send_response(channel, Answered::Out(bytes));
+        let _ = self.swarm.behaviour_mut().exchange.send_response(channel, Answered::Out(frame));
     }
 
     /// Decides on a message whose signature gossipsub has verified: the cheapest question first, and nothing is
@@ -229,6 +236,6 @@ impl Actor {
 }
 
 /// The reply that asks to come back later.
-fn busy() -> Vec<u8> {
-    Reply::Declined { why: Declined::Busy }.to_bytes().unwrap_or_default()
+fn busy() -> Frame {
+    Frame::reply(&Reply::Declined { why: Declined::Busy }, Vec::new()).unwrap_or_default()
 }

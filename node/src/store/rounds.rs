@@ -1,0 +1,108 @@
+//! What must be known of rounds after a restart: the vector that was handed in, what an aggregator did, the round
+//! that was led last, and its release (docs/storage.md).
+
+use std::sync::Arc;
+
+use hedgerow_protocol::{
+    document::Envelope,
+    id::{Digest, Id},
+    round::{Mark, NoisedShare, Roster},
+    statistic::Plan,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::StoreError,
+    vault::{Kind, Vault},
+};
+
+/// A round that this node led, so that it can be held again at no cost if nothing of it was revealed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attempt {
+    query: Envelope,
+    roster: Envelope,
+}
+
+/// The table of rounds.
+pub struct Rounds {
+    vault: Arc<Vault>,
+}
+
+impl Rounds {
+    /// Over `vault`.
+    pub const fn new(vault: Arc<Vault>) -> Self {
+        Self { vault }
+    }
+
+    /// The vector that was handed in for `plan` last.
+    pub fn kept(&self, plan: &Id<Plan>) -> Result<Option<NoisedShare>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Share, plan.digest().as_bytes())? else { return Ok(None) };
+        let share = NoisedShare::from_vault(&bytes);
+        share.map(Some).map_err(|_| StoreError::Damaged("a vector handed in to a round does not read"))
+    }
+
+    /// Keeps a vector, durably, before it leaves.
+    pub fn keep(&self, share: &NoisedShare) -> Result<(), StoreError> {
+        let bytes = share.to_vault().map_err(|_| StoreError::Damaged("a vector has no form to keep"))?;
+        self.put(Kind::Share, share.plan().digest(), &bytes)
+    }
+
+    /// What this node did about a round as an aggregator.
+    pub fn mark(&self, round: &Id<Roster>) -> Result<Option<Mark>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Mark, round.digest().as_bytes())? else { return Ok(None) };
+        match bytes.as_slice() {
+            [0] => Ok(Some(Mark::Opened)),
+            [1] => Ok(Some(Mark::Revealed)),
+            [2] => Ok(Some(Mark::Aborted)),
+            _ => Err(StoreError::Damaged("the mark of a round does not read")),
+        }
+    }
+
+    /// Marks a round, durably.
+    pub fn set_mark(&self, round: &Id<Roster>, mark: Mark) -> Result<(), StoreError> {
+        let byte = match mark {
+            Mark::Opened => 0,
+            Mark::Revealed => 1,
+            Mark::Aborted => 2,
+        };
+        self.put(Kind::Mark, round.digest(), &[byte])
+    }
+
+    /// The last round on `plan` that this node led: its query and roster.
+    pub fn attempt(&self, plan: &Id<Plan>) -> Result<Option<(Envelope, Envelope)>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Attempt, plan.digest().as_bytes())? else { return Ok(None) };
+        let attempt: Attempt =
+            serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("a round led does not read"))?;
+        Ok(Some((attempt.query, attempt.roster)))
+    }
+
+    /// Keeps a round that this node leads.
+    pub fn put_attempt(&self, plan: &Id<Plan>, query: Envelope, roster: Envelope) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(&Attempt { query, roster })
+            .map_err(|_| StoreError::Damaged("a round has no form to keep"))?;
+        self.put(Kind::Attempt, plan.digest(), &json)
+    }
+
+    /// The release of a round on `plan`: the hash of its envelope, by which [`super::Documents`] has it.
+    pub fn released(&self, plan: &Id<Plan>) -> Result<Option<Digest>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Released, plan.digest().as_bytes())? else { return Ok(None) };
+        let bytes = <[u8; 32]>::try_from(bytes.as_slice())
+            .map_err(|_| StoreError::Damaged("the note of a release does not read"))?;
+        Ok(Some(Digest::from_bytes(bytes)))
+    }
+
+    /// Notes the release of a round; the first one stays.
+    pub fn put_released(&self, plan: &Id<Plan>, release: Digest) -> Result<(), StoreError> {
+        if self.released(plan)?.is_some() {
+            return Ok(());
+        }
+        self.put(Kind::Released, plan.digest(), release.as_bytes())
+    }
+
+    fn put(&self, kind: Kind, key: Digest, value: &[u8]) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        txn.put(kind, key.as_bytes(), value)?;
+        txn.commit()
+    }
+}
