@@ -153,6 +153,13 @@ impl Mechanism {
             .ok_or_else(|| Flaw::new("noise", "no share of noise has this scale and shape"))
     }
 
+    /// `n` fresh samples, for whoever studies the noise alone.
+    pub fn samples<R: CryptoRng + ?Sized>(&self, n: usize, rng: &mut R) -> Result<Vec<i64>, Flaw> {
+        let mut values = vec![0; n];
+        self.add_to(&mut values, rng)?;
+        Ok(values)
+    }
+
     /// Adds a fresh sample to every value. The result is held within [`MAX_VALUE`]: post-processing, free.
     pub(crate) fn add_to<R: CryptoRng + ?Sized>(&self, values: &mut [i64], rng: &mut R) -> Result<(), Flaw> {
         let Self::DiscreteLaplace { scale_numerator, scale_denominator } = self else {
@@ -186,9 +193,7 @@ mod tests {
     use super::*;
 
     fn samples(mechanism: Mechanism, n: usize, seed: u64) -> Vec<i64> {
-        let mut values = vec![0; n];
-        mechanism.add_to(&mut values, &mut StdRng::seed_from_u64(seed)).unwrap();
-        values
+        mechanism.samples(n, &mut StdRng::seed_from_u64(seed)).unwrap()
     }
 
     #[test]

@@ -1,0 +1,265 @@
+//! What rounds cost and how accurate they are, each figure beside what it is compared with (docs/benchmarks.md).
+//!
+//! Whole rounds of the real state machines in the simulator, on one thread. `cargo bench -p hedgerow-tests --bench
+//! rounds`; `-- --large` adds the round of 1,000 nodes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench: a failure here is a failed bench"
+)]
+
+use std::time::Instant;
+
+use hedgerow_protocol::{
+    document::{
+        Charter, Member, NodeSecret, Signed,
+        charter::{PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
+    },
+    indicator::Tlp,
+    privacy::Mechanism,
+    round::{
+        Outcome, Parameters, Terms,
+        simulate::{Fate, Weather, World},
+    },
+    statistic::{Axis, Measure, Mode, Period, Plan, Query},
+    time::Timestamp,
+    vocabulary::Dimension,
+};
+use prio::{
+    codec::Encode as _,
+    vdaf::{
+        Aggregator as _, Client as _, Collector as _, VerifyTransition,
+        prio3::{Prio3SumVec, optimal_chunk_length},
+    },
+};
+use rand::{SeedableRng as _, rngs::StdRng};
+
+fn main() {
+    // `cargo test --benches` would run this too; it is no test.
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
+    accuracy();
+    println!("\n{:<40} {:>10} {:>10} {:>7}", "", "here", "bare prio", "ratio");
+    for (nodes, quarters) in [(50, 50), (5, 50), (20, 50), (50, 13), (50, 100)] {
+        cost(nodes, quarters);
+    }
+    if std::env::args().any(|a| a == "--large") {
+        large();
+    }
+}
+
+fn at() -> Timestamp {
+    "2026-02-01T12:00:00Z".parse().unwrap()
+}
+
+fn secret(n: u32) -> NodeSecret {
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&n.to_be_bytes());
+    NodeSecret::from_seed(&seed)
+}
+
+fn charter(nodes: u32, tolerated: u32) -> Signed<Charter> {
+    let mut members: Vec<Member> = (0..nodes)
+        .map(|n| Member {
+            id: secret(n).node_id(),
+            name: format!("Group {n}"),
+            contact: String::new(),
+            addresses: vec![format!("/ip4/192.0.2.1/udp/{}/quic-v1", 10_000 + n)],
+        })
+        .collect();
+    members.sort_by_key(|m| m.id);
+    let charter = Charter {
+        version: 2,
+        name: "Bench".into(),
+        made_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        parent: None,
+        members,
+        quorum: nodes / 2 + 1,
+        vocabulary: 1,
+        privacy: PrivacyPolicy {
+            epsilon_total: "100".parse().unwrap(),
+            epsilon_per_query: "2".parse().unwrap(),
+            release_period: ReleasePeriod::Quarter,
+            cells: 4096,
+            cells_per_person: 1,
+            incidents_per_cell: 1,
+            nodes_per_person: 1,
+            contributions: nodes / 2 + 1,
+            round: Some(RoundPolicy {
+                tolerated,
+                epsilon_aggregators: "20".parse().unwrap(),
+                most_in_cell: 30_000,
+            }),
+        },
+        purposes: vec![Purpose {
+            code: "research".into(),
+            label: "Research".into(),
+            epsilon: "100".parse().unwrap(),
+        }],
+        refusal_grounds: vec![],
+        aggregators: 2,
+        tlp: Tlp::Amber,
+    };
+    let mut signed = Signed::new(charter, &secret(0)).unwrap();
+    (1..=nodes / 2).for_each(|n| signed.cosign(&secret(n)));
+    signed
+}
+
+/// People by tactic (20 codes) and so many quarters.
+fn query(charter: &Signed<Charter>, quarters: i32) -> Query {
+    let last: hedgerow_protocol::time::Quarter = "2025-Q4".parse().unwrap();
+    Query {
+        version: 2,
+        mode: Mode::Round,
+        charter: charter.id(),
+        measure: Measure::People,
+        conditions: vec![],
+        period: Some(Period { from: last.plus(1 - quarters), to: last }),
+        group_by: vec![Axis::Coded(Dimension::Tactic), Axis::Quarter],
+        cells_per_person: None,
+        purpose: "research".into(),
+        need: "a bench".into(),
+        epsilon: "1".parse().unwrap(),
+        asked_at: at(),
+        expires_at: at().plus_seconds(3600),
+    }
+}
+
+fn rmse(samples: impl Iterator<Item = i64>) -> f64 {
+    let (n, sum) = samples.fold((0u64, 0f64), |(n, sum), x| (n + 1, sum + (x * x) as f64));
+    (sum / n as f64).sqrt()
+}
+
+fn accuracy() {
+    println!("root-mean-square error of one cell, epsilon 1, one in five tolerated, 200,000 sums each");
+    println!(
+        "{:>5} {:>9} {:>9} {:>9} {:>16} {:>16}",
+        "nodes", "centre", "round", "each own", "round / centre", "own / round"
+    );
+    let mut rng = StdRng::seed_from_u64(1);
+    let cells = 200_000;
+    for nodes in [5u32, 50, 500] {
+        let charter = charter(nodes, nodes / 5);
+        let terms = Terms::new(Plan::new(&query(&charter, 50), &charter).unwrap(), &charter).unwrap();
+        let share = Parameters::new(&terms, nodes as usize, None).unwrap().mechanism;
+        let whole = terms.plan().mechanism().unwrap();
+        let mut sum_of = |mechanism: &Mechanism, nodes: u32, cells: usize| {
+            let mut sums = vec![0i64; cells];
+            for _ in 0..nodes {
+                let drawn = mechanism.samples(cells, &mut rng).unwrap();
+                sums.iter_mut().zip(drawn).for_each(|(s, x)| *s += x);
+            }
+            rmse(sums.into_iter())
+        };
+        let (centre, round) = (sum_of(&whole, 1, cells), sum_of(&share, nodes, cells));
+        let own = sum_of(&whole, nodes, 20_000);
+        let (most, least) = (
+            1.02 * f64::from(nodes).sqrt() / f64::from(nodes - nodes / 5).sqrt(),
+            f64::from(nodes).sqrt() / 1.2,
+        );
+        println!(
+            "{nodes:>5} {centre:>9.3} {round:>9.3} {own:>9.3} {:>7.3} (<= {most:.3}) {:>7.2} (>= {least:.2})",
+            round / centre,
+            own / round
+        );
+    }
+}
+
+fn world(nodes: u32, seed: u64) -> (World, Signed<Charter>) {
+    let charter = charter(nodes, nodes / 5);
+    let all = (0..nodes).map(|n| (secret(n), Vec::new())).collect();
+    let weather = Weather { delay: (1, 1), stage: 10_000_000, retry: 1_000_000, ..Weather::default() };
+    (World::new(charter.clone(), all, weather, at(), seed), charter)
+}
+
+/// A whole round: consents, roster, counts of nothing, noise, commitments, shares, proofs, release, its verification
+/// by every aggregator. Bare: sharding, verifying and adding up the same vectors with prio alone.
+fn cost(nodes: u32, quarters: i32) {
+    let (mut times, mut bytes) = (Vec::new(), 0);
+    let mut parameters = None;
+    for seed in 0..3 {
+        let (mut world, charter) = world(nodes, seed);
+        let query = Signed::new(query(&charter, quarters), &secret(0)).unwrap();
+        let terms = Terms::new(Plan::new(query.document(), &charter).unwrap(), &charter).unwrap();
+        parameters = Some(Parameters::new(&terms, nodes as usize, None).unwrap());
+        let start = Instant::now();
+        let (outcome, _) = world.round(query, None, &mut |_| Fate::Pass);
+        times.push(start.elapsed().as_secs_f64());
+        assert!(matches!(outcome.unwrap(), Outcome::Release(_)));
+        bytes = world.bytes();
+    }
+    let parameters = parameters.unwrap();
+    let cells = 20 * quarters as usize;
+    let (bare, share_bytes) = bare(nodes as usize, cells, &parameters);
+    times.sort_unstable_by(f64::total_cmp);
+    let what = format!("{nodes} nodes, {cells} cells, {} bits", parameters.bits);
+    println!("{what:<30} {:<9} {:>8.2} s {:>8.2} s {:>7.2}", "time", times[1], bare, times[1] / bare);
+    let mib = |b: u64| b as f64 / 1_048_576.0;
+    println!(
+        "{:<30} {:<9} {:>6.1} MiB {:>6.1} MiB {:>7.2}",
+        "",
+        "bytes",
+        mib(bytes),
+        mib(share_bytes),
+        bytes as f64 / share_bytes as f64
+    );
+}
+
+fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> (f64, u64) {
+    let largest = (1u128 << parameters.bits) - 1;
+    let chunk = optimal_chunk_length(cells * parameters.bits as usize);
+    let prio = Prio3SumVec::new_sum_vec(2, largest, cells, chunk).unwrap();
+    let (mut times, mut bytes) = (Vec::new(), 0u64);
+    for _ in 0..3 {
+        bytes = 0;
+        let start = Instant::now();
+        let mut totals = [prio.aggregate_init(&()), prio.aggregate_init(&())];
+        for node in 0..nodes {
+            let nonce = [node as u8; 16];
+            let (public, shares) = prio.shard(b"bench", &vec![5; cells], &nonce).unwrap();
+            for share in &shares {
+                bytes += (public.get_encoded().unwrap().len() + share.get_encoded().unwrap().len()) as u64;
+            }
+            let mut states = Vec::new();
+            let mut parts = Vec::new();
+            for (place, share) in shares.iter().enumerate() {
+                let (state, part) =
+                    prio.verify_init(&[7; 32], b"bench", place, &(), &nonce, &public, share).unwrap();
+                states.push(state);
+                parts.push(part);
+            }
+            for (state, total) in states.into_iter().zip(&mut totals) {
+                let message = prio.verifier_shares_to_message(b"bench", &(), parts.clone()).unwrap();
+                let VerifyTransition::Finish(share) = prio.verify_next(b"bench", state, message).unwrap() else {
+                    unreachable!()
+                };
+                prio::vdaf::Aggregatable::accumulate(total, &share).unwrap();
+            }
+        }
+        let sums = prio.unshard(&(), totals, nodes).unwrap();
+        assert_eq!(sums[0], 5 * nodes as u128);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    (times[1], bytes)
+}
+
+fn large() {
+    let (mut world, charter) = world(1000, 1);
+    let query = Signed::new(query(&charter, 12), &secret(0)).unwrap();
+    let start = Instant::now();
+    let (outcome, _) = world.round(query, None, &mut |_| Fate::Pass);
+    let Outcome::Release(release) = outcome.unwrap() else { unreachable!() };
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(release.document().counted(), 1000);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
+    println!(
+        "1,000 nodes, {} cells: {seconds:.1} s on one thread, {:.0} MiB sent, {peak}",
+        release.document().plan.cells(),
+        world.bytes() as f64 / 1_048_576.0
+    );
+}
