@@ -54,7 +54,8 @@ impl NodeError {
 
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
-        Self::new(Class::Vault, error)
+        let class = if matches!(error, StoreError::Share) { Class::Refused } else { Class::Vault };
+        Self::new(class, error)
     }
 }
 

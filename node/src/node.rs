@@ -54,7 +54,16 @@ impl Node {
         let secret = NodeSecret::generate(&mut random());
         let member = Member { id: secret.node_id(), name, contact, addresses };
         let member = Signed::new(member, &secret).map_err(NodeError::input)?;
-        let vault = Arc::new(Vault::create(home, passphrase, kdf)?);
+        let vault = match Vault::create(home, passphrase, kdf) {
+            // An attempt that was stopped after the vault was made and before its key was in it.
+            Err(StoreError::Exists(place)) => match Vault::open(home, passphrase) {
+                Ok(vault) => Some(Arc::new(vault))
+                    .filter(|v| matches!(Settings::new(Arc::clone(v)).identity(), Ok(None)))
+                    .ok_or(StoreError::Exists(place))?,
+                Err(_) => return Err(StoreError::Exists(place).into()),
+            },
+            made => Arc::new(made?),
+        };
         Settings::new(Arc::clone(&vault)).put_identity(&secret, &member)?;
         Self::over(vault)
     }
@@ -79,7 +88,7 @@ impl Node {
         Ok(Self {
             records: Records::open(Arc::clone(&vault))?,
             documents: Documents::open(Arc::clone(&vault))?,
-            library: Library::new(Arc::clone(&vault)),
+            library: Library::open(Arc::clone(&vault))?,
             rounds: Rounds::new(Arc::clone(&vault)),
             settings,
             secret,

@@ -203,14 +203,14 @@ fn indicators(count: usize) {
         let dir = tempfile::tempdir().unwrap();
         let vault = Arc::new(Vault::create(dir.path(), &passphrase(), KdfParams::default()).unwrap());
         let (library, documents) =
-            (Library::new(Arc::clone(&vault)), Documents::open(Arc::clone(&vault)).unwrap());
+            (Library::open(Arc::clone(&vault)).unwrap(), Documents::open(Arc::clone(&vault)).unwrap());
         timed(|| {
             let mut stored = 0;
             for json in &batches {
                 let batch: Signed<Batch> = Envelope::from_json(json).unwrap().open().unwrap();
                 let signer = batch.sole_signer().unwrap();
                 stored += library.take(&batch, signer, Digest::of(json), now()).unwrap().stored;
-                documents.insert(Spreading::Batch, json).unwrap();
+                documents.insert(Spreading::Batch, signer, json).unwrap();
             }
             assert_eq!(stored, count);
         })

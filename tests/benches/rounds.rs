@@ -233,7 +233,8 @@ fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> (f64, u64) {
             }
             for (state, total) in states.into_iter().zip(&mut totals) {
                 let message = prio.verifier_shares_to_message(b"bench", &(), parts.clone()).unwrap();
-                let VerifyTransition::Finish(share) = prio.verify_next(b"bench", state, message).unwrap() else {
+                let VerifyTransition::Finish(share) = prio.verify_next(b"bench", state, message).unwrap()
+                else {
                     unreachable!()
                 };
                 prio::vdaf::Aggregatable::accumulate(total, &share).unwrap();

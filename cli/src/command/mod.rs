@@ -57,8 +57,18 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut hidden = std::ffi::OsString::from(format!(".{}-", std::process::id()));
     hidden.push(name);
     let temporary = path.with_file_name(hidden);
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
+    let synced = || {
+        use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+        // New, so that nothing planted under the name is written through; for its owner alone.
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(folder)?.sync_all()
+    };
+    synced()
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -13,16 +13,11 @@ use crate::{args::Serve, output, session};
 const DEFAULT_LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/4817/quic-v1", "/ip4/0.0.0.0/tcp/4817"];
 
 pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
-    // libp2p's own lines hold addresses of members, and a peer can provoke them.
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::Level::WARN.into())
-        .with_env_var("HEDGEROW_LOG")
-        .from_env_lossy();
-    let filter =
-        ["libp2p=off", "libp2p_gossipsub=off", "libp2p_swarm=off", "libp2p_quic=off", "libp2p_tcp=off"]
-            .iter()
-            .filter_map(|d| d.parse().ok())
-            .fold(filter, tracing_subscriber::EnvFilter::add_directive);
+    // Only this project's own lines: those of the network's libraries hold addresses of members, and a peer can
+    // provoke them.
+    let level = std::env::var("HEDGEROW_LOG").ok().and_then(|l| l.parse::<tracing::Level>().ok());
+    let level = level.unwrap_or(tracing::Level::WARN);
+    let filter = tracing_subscriber::EnvFilter::new(format!("off,hedgerow={level}"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let node = Arc::new(context.session.open()?);
     let own = node.charter().and_then(|c| c.document().member(&node.id())).map(|m| m.addresses.clone());

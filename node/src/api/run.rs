@@ -279,10 +279,7 @@ fn ledger(node: &Node) -> Result<LedgerView, NodeError> {
 }
 
 fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> {
-    let entries = node.indicators()?;
-    let of_kind = |e: &&Entry| e.object.kind() == "indicator";
-    let drafts = entries.iter().filter(of_kind).filter(|e| e.is_draft()).count();
-    let indicators = entries.iter().filter(of_kind).count() - drafts;
+    let (indicators, drafts) = node.library.count()?;
     let charter = node.charter().map(|c| CharterView {
         name: c.document().name.clone(),
         id: c.id(),

@@ -66,7 +66,7 @@ impl Node {
                 report.read += 1;
                 match &row.result {
                     Ok(object) => {
-                        objects.push(object.clone());
+                        objects.push(object.clone().owned_by(&self.id()));
                         which.push(row.context);
                     }
                     Err(reason) => report.rejected.push(Rejected { line: row.line, reason: reason.clone() }),
@@ -96,7 +96,7 @@ impl Node {
                 charter.tlp
             )));
         }
-        let drafts: Vec<Entry> = self.library.entries()?.into_iter().filter(Entry::is_draft).collect();
+        let drafts = self.library.drafts()?;
         let words = |id: &str| {
             let draft = drafts.iter().find(|d| d.object.id() == id);
             draft.and_then(|d| d.object.pattern()).map_or_else(String::new, |p| p.key())
@@ -119,12 +119,16 @@ impl Node {
 
     /// Takes back an object of one's own: a draft is forgotten, what was published is revoked for everyone.
     pub fn revoke(&self, id: &str, now: Timestamp) -> Result<(Published, Vec<Announcement>), NodeError> {
-        let entry = self.library.entry(id)?;
-        let entry = entry.ok_or_else(|| NodeError::input(format!("there is no object {id} here")))?;
-        if entry.owner.is_none() {
-            self.library.forget(&entry)?;
-            return Ok((Published::default(), Vec::new()));
+        let draft = self.library.draft(id)?;
+        if draft.is_some() {
+            self.library.forget([id])?;
         }
+        // What is taken back is what was published, under its label, not what a draft would have made of it.
+        let entry = match self.library.entry(id)? {
+            Some(entry) => entry,
+            None if draft.is_some() => return Ok((Published::default(), Vec::new())),
+            None => return Err(NodeError::input(format!("there is no object {id} here"))),
+        };
         if entry.owner != Some(self.id()) {
             return Err(NodeError::refused("only the member who published it can revoke it"));
         }
@@ -162,8 +166,15 @@ impl Node {
             let json = signed.envelope().to_json().map_err(NodeError::input)?;
             let id = Digest::of(&json);
             // The document first: if this stops in between, the drafts are published again, as duplicates.
-            self.documents.insert(Spreading::Batch, &json)?;
-            self.library.take(&signed, self.id(), id, now)?;
+            self.documents.insert(Spreading::Batch, self.id(), &json)?;
+            let taken = self.library.take(&signed, self.id(), id, now)?;
+            self.library.forget(signed.document().objects.iter().map(StixObject::id))?;
+            report.published -= taken.rejected.len();
+            report.refused.extend(taken.rejected.into_iter().map(|(object, why)| Found {
+                object,
+                pattern: String::new(),
+                reason: why.to_string(),
+            }));
             announcements.push(Announcement { kind: Spreading::Batch, id, bytes: json.len() as u64 });
         }
         Ok(announcements)
@@ -190,11 +201,23 @@ impl Node {
         }
         let latest = now.plus_seconds(hedgerow_protocol::limits::CLOCK_SKEW_SECONDS);
         if document.published_at > latest {
-            return Err(NodeError::invalid("a batch is dated ahead"));
+            return Err(ahead());
         }
         // The library first: if this stops in between, the batch is fetched again and its objects are duplicates.
         let taken = self.library.take(batch, signer, Digest::of(json), now)?;
-        self.documents.insert(Spreading::Batch, json)?;
+        if taken.rejected.iter().any(|(_, why)| *why == hedgerow_protocol::indicator::Rejected::Future) {
+            // Not kept: it is asked for again, and then its time may have come.
+            return Err(ahead());
+        }
+        // What adds nothing is not kept and not handed on: whoever signs the same again and again fills nothing.
+        if taken.stored + taken.updated > 0 {
+            self.documents.insert(Spreading::Batch, signer, json)?;
+        }
         Ok(taken)
     }
+}
+
+/// Two clocks differ: no fault of the document, and over when they agree.
+fn ahead() -> NodeError {
+    NodeError::new(crate::error::Class::Network, "a batch is dated ahead of this node's clock")
 }

@@ -91,7 +91,10 @@ impl Service {
             Mode::Local => self.ask_each(query, plan, told).await?,
             Mode::Round => lead(&self.node, &self.rounds, &self.spread, (query, plan), told).await?,
         };
-        self.publish_release(&release).await?;
+        // It is paid for: whoever asked gets it even if it could not be kept or told.
+        if let Err(error) = self.publish_release(&release).await {
+            tracing::error!(%error, "the release could not be kept for the other members");
+        }
         Ok(release)
     }
 

@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +20,7 @@ use hedgerow_protocol::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    error::NodeError,
+    error::{Class, NodeError},
     net::Network,
     node::{Node, now},
 };
@@ -68,10 +65,13 @@ impl Node {
                         check.name, check.detail
                     )));
                 }
-                self.documents.insert(Spreading::Release, json)?;
-                if let Some(release) = report.into_verified()
-                    && release.document().mode == Mode::Round
-                {
+                let signed = report.into_verified();
+                let asker = signed.as_ref().and_then(|r| r.signers().first().copied());
+                let (Some(release), Some(asker)) = (signed, asker) else {
+                    return Err(NodeError::invalid("a release does not verify"));
+                };
+                self.documents.insert(Spreading::Release, asker, json)?;
+                if release.document().mode == Mode::Round {
                     // Whoever asks the same again in this period gets this one.
                     self.rounds.put_released(&release.document().plan.id(), Digest::of(json))?;
                 }
@@ -87,7 +87,20 @@ struct Lane {
     turn: tokio::sync::Mutex<()>,
     waiting: Semaphore,
     catching_up: Semaphore,
-    read: AtomicU64,
+    read: Mutex<Read>,
+}
+
+/// How far an inventory was read: so many entries, the last of them this one.
+#[derive(Clone, Copy, Default)]
+struct Read {
+    entries: u64,
+    last: Option<Digest>,
+}
+
+impl Lane {
+    fn read(&self) -> std::sync::MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What is being fetched, a lane for each member.
@@ -128,24 +141,34 @@ impl Spread {
         let lane = self.lane(peer);
         let Ok(_alone) = lane.catching_up.try_acquire() else { return };
         for _ in 0..INVENTORY_PAGES {
-            let after = lane.read.load(Ordering::Acquire);
-            let entries = match self.network.request(peer, Request::Inventory { after }).await {
-                Ok(Reply::Inventory { entries }) if entries.len() <= limits::INVENTORY_IDS => entries,
+            let mut read = *lane.read();
+            // The last entry read is asked for again: if it is not there, the list is another (a vault restored from
+            // a backup), and is read from its beginning.
+            let after = read.entries.saturating_sub(1);
+            let mut entries = match self.network.request(peer, Request::Inventory { after }).await {
+                Ok(Reply::Inventory { entries }) if entries.len() <= limits::INVENTORY_IDS => {
+                    entries.into_iter()
+                }
                 _ => return,
             };
-            let (mut read, full) = (after, entries.len() == limits::INVENTORY_IDS);
+            let full = entries.len() == limits::INVENTORY_IDS;
+            if read.last.is_some() && entries.next().map(|e| e.id) != read.last {
+                *lane.read() = Read::default();
+                continue;
+            }
             for entry in entries {
                 if let Err(error) = self.fetch(peer, &entry).await {
                     tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
-                    // What was invalid stays so; what could not be had is asked for again next time.
-                    if error.class != crate::error::Class::Invalid {
-                        lane.read.store(read, Ordering::Release);
+                    // What was invalid or over its signer's share stays so; what could not be had is asked for again
+                    // next time.
+                    if !matches!(error.class, Class::Invalid | Class::Refused) {
+                        *lane.read() = read;
                         return;
                     }
                 }
-                read += 1;
+                read = Read { entries: read.entries + 1, last: Some(entry.id) };
             }
-            lane.read.store(read, Ordering::Release);
+            *lane.read() = read;
             if !full {
                 return;
             }
@@ -160,24 +183,24 @@ impl Spread {
                 turn: tokio::sync::Mutex::new(()),
                 waiting: Semaphore::new(WAITING),
                 catching_up: Semaphore::new(1),
-                read: AtomicU64::new(0),
+                read: Mutex::default(),
             })
         });
         Arc::clone(lane)
     }
 
     pub(crate) async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
-        let late = |_| NodeError::new(crate::error::Class::Network, "a document took too long");
+        let late = |_| NodeError::new(Class::Network, "a document took too long");
         let lane = self.lane(peer);
         let Ok(_place) = lane.waiting.try_acquire() else {
-            return Err(NodeError::new(crate::error::Class::Network, "too much else waits for this member"));
+            return Err(NodeError::new(Class::Network, "too much else waits for this member"));
         };
         let _turn = lane.turn.lock().await;
         tokio::time::timeout(FETCH_DEADLINE, self.fetch_now(peer, announcement)).await.map_err(late)?
     }
 
     async fn fetch_now(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
-        let network = |e: &dyn std::fmt::Display| NodeError::new(crate::error::Class::Network, e.to_string());
+        let network = |e: &dyn std::fmt::Display| NodeError::new(Class::Network, e.to_string());
         let Announcement { kind, id, bytes } = announcement.clone();
         let limit = match kind {
             Spreading::Batch => limits::BATCH_BYTES as u64 * 2,
@@ -213,6 +236,8 @@ impl Spread {
             }
         }
         if Digest::of(&json) != id {
+            // Whoever hands it out made it so: an honest member keeps only what has its hash and verifies.
+            self.network.blame(peer).await;
             return Err(NodeError::invalid("a document is not the one announced"));
         }
         let node = Arc::clone(&self.node);
@@ -220,7 +245,8 @@ impl Spread {
         let accepted = accepted.map_err(|e| network(&e))?;
         if let Err(error) = &accepted {
             tracing::warn!(%error, "a document was refused");
-            if error.class == crate::error::Class::Invalid {
+            if error.class == Class::Invalid {
+                self.network.blame(peer).await;
                 let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
                 if refused.len() >= REFUSED {
                     refused.clear();

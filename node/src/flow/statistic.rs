@@ -94,6 +94,7 @@ impl Node {
         }
         federation.charter.document().allows(&q.purpose, q.epsilon).map_err(|over| match over {
             OverBudget::UnknownPurpose(_) => Ground::UnknownPurpose,
+            OverBudget::TooLittle { .. } => Ground::NotPlannable,
             _ => Ground::OverBudget,
         })?;
         Plan::new(q, &federation.charter).map_err(|_| Ground::NotPlannable)

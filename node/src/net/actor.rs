@@ -53,6 +53,8 @@ const LISTEN_DEADLINE: Duration = Duration::from_secs(5);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long past its deadline a request is kept when nothing at all was heard of it.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a member has to be away before its sequence numbers may begin anew.
+const FORGET_REPLAY: Duration = Duration::from_secs(3600);
 /// Streams of one connection whose protocol is being agreed on.
 const NEGOTIATING_STREAMS: usize = 32;
 
@@ -184,6 +186,12 @@ impl Actor {
                     }
                     Some(Command::Announce { bytes, done }) => {
                         let _ = done.send(self.on_announce(bytes));
+                    }
+                    Some(Command::Blame { who }) => {
+                        if let Some(peer) = peer_id(&who) {
+                            bump(&self.shared.tally.malformed);
+                            self.charge(peer, Fault::Malformed, 1);
+                        }
                     }
                     Some(Command::Members { members, done }) => {
                         self.replace_members(members);
@@ -388,8 +396,11 @@ impl Actor {
         member.connected = Some(Instant::now());
         member.late = 0;
         // A member that was restored from a backup, or whose clock was set back, begins again with lower
-        // numbers; it must not stay unheard until they catch up.
-        member.replay = super::gossip::Replay::default();
+        // numbers; it must not stay unheard until they catch up. After a short absence they are kept, or whoever
+        // stored its old announcements could have it charged for them.
+        if member.left.is_none_or(|left| left.elapsed() >= FORGET_REPLAY) {
+            member.replay = super::gossip::Replay::default();
+        }
         let id = member.id;
         self.members.status(&id, |status| status.state = PeerState::Connected);
         debug!(member = id.short(), "connected");

@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) replay: Replay,
     /// Since when it is connected.
     pub(super) connected: Option<Instant>,
+    /// Since when it is not, if it was before.
+    pub(super) left: Option<Instant>,
     /// Our requests under way to it.
     pub(super) asked: usize,
     /// Its requests that wait for our answer.
@@ -59,6 +61,7 @@ impl Member {
     /// the door again, because it has blocked or never heard of us, is not to be dialled four times a second.
     pub(super) fn disconnected(&mut self, redial: &Redial, now: Instant) {
         let since = self.connected.take().unwrap_or(now);
+        self.left = Some(now);
         if now.saturating_duration_since(since) >= redial.settled {
             self.failures = 0;
         } else {
@@ -131,6 +134,7 @@ impl Members {
                 buckets: Buckets::new(rates),
                 standing: Standing::new(now),
                 replay: Replay::default(),
+                left: None,
                 connected: None,
                 asked: 0,
                 unanswered: 0,

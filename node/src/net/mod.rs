@@ -282,6 +282,9 @@ enum Command {
         bytes: Vec<u8>,
         done: oneshot::Sender<Result<(), NetError>>,
     },
+    Blame {
+        who: NodeId,
+    },
     Members {
         members: Vec<Peer>,
         done: oneshot::Sender<()>,
@@ -334,6 +337,13 @@ impl Network {
         let (done, sent) = oneshot::channel();
         self.commands.send(Command::Announce { bytes, done }).await.map_err(|_| NetError::Closed)?;
         sent.await.map_err(|_| NetError::Closed)?
+    }
+
+    /// Charges a member with something malformed that was found beyond the network: a document it handed out that
+    /// does not verify.
+    pub async fn blame(&self, who: NodeId) {
+        // Closed means that there is nobody left to charge.
+        let _ = self.commands.send(Command::Blame { who }).await;
     }
 
     /// From now on these are the members: others are disconnected and refused as strangers.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hedgerow_protocol::{
-    id::Digest,
+    id::{Digest, NodeId},
     wire::{Announcement, Spreading},
 };
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,9 @@ use super::{
 };
 
 const PART_BYTES: usize = 64 * 1024;
-/// Most documents kept. A member who publishes without end fills this and not the disk.
-const MOST: usize = 200_000;
+/// Most documents kept of one member, and most bytes. Who publishes without end fills its own share and no more.
+const MOST_OF_ONE: usize = 50_000;
+const MOST_BYTES_OF_ONE: u64 = 2 * 1024 * 1024 * 1024;
 
 /// One document's entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ const MOST: usize = 200_000;
 pub struct StoredDocument {
     /// What it is, how long, under which id.
     pub announcement: Announcement,
+    /// The member who signed it; none in vaults from before that was kept.
+    #[serde(default)]
+    from: Option<NodeId>,
     first_part: u64,
     parts: u64,
 }
@@ -37,6 +41,27 @@ pub struct StoredDocument {
 struct Held {
     list: Vec<StoredDocument>,
     place: HashMap<Digest, usize>,
+    /// What each member's documents come to.
+    by: HashMap<NodeId, Share>,
+}
+
+/// Documents of one member, and their bytes.
+#[derive(Default, Clone, Copy)]
+struct Share {
+    documents: usize,
+    bytes: u64,
+}
+
+impl Held {
+    fn push(&mut self, entry: StoredDocument) {
+        if let Some(from) = entry.from {
+            let share = self.by.entry(from).or_default();
+            share.documents += 1;
+            share.bytes = share.bytes.saturating_add(entry.announcement.bytes);
+        }
+        self.place.insert(entry.announcement.id, self.list.len());
+        self.list.push(entry);
+    }
 }
 
 /// The document table.
@@ -62,8 +87,9 @@ impl Documents {
         Ok(Self { vault, held: RwLock::new(held) })
     }
 
-    /// Keeps a document; false if it is held already.
-    pub fn insert(&self, kind: Spreading, json: &[u8]) -> Result<bool, StoreError> {
+    /// Keeps a document that `from` signed; false if it is held already. A member that has filled its share is
+    /// refused, so that it takes nothing from the others'.
+    pub fn insert(&self, kind: Spreading, from: NodeId, json: &[u8]) -> Result<bool, StoreError> {
         let id = Digest::of(json);
         let mut txn = self.vault.begin();
         if self.contains(&id) {
@@ -79,17 +105,16 @@ impl Documents {
             parts += 1;
         }
         let announcement = Announcement { kind, id, bytes: json.len() as u64 };
-        let entry = StoredDocument { announcement, first_part, parts };
+        let entry = StoredDocument { announcement, from: Some(from), first_part, parts };
         let value = serde_json::to_vec(&entry).map_err(|_| StoreError::Damaged("a document's entry"))?;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.list.len() >= MOST {
-            return Err(StoreError::TooLarge { bytes: held.list.len() + 1, most: MOST });
+        let share = held.by.get(&from).copied().unwrap_or_default();
+        if share.documents >= MOST_OF_ONE || share.bytes >= MOST_BYTES_OF_ONE {
+            return Err(StoreError::Share);
         }
         txn.append(Kind::Document, &value)?;
         txn.commit()?;
-        let place = held.list.len();
-        held.place.insert(id, place);
-        held.list.push(entry);
+        held.push(entry);
         Ok(true)
     }
 

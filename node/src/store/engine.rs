@@ -119,12 +119,15 @@ impl Engine {
         })
     }
 
+    /// An error once a write has failed: what is read may then be in memory alone.
+    pub(super) fn ensure_durable(&self) -> Result<(), StoreError> {
+        if self.halted.load(Ordering::Acquire) { Err(StoreError::Halted) } else { Ok(()) }
+    }
+
     /// Applies `writes` atomically and returns once they survive a power cut. After a failure nothing more is
     /// written until the store is opened again: what reached the disk is then read from it.
     pub(super) fn commit(&self, writes: Writes) -> Result<(), StoreError> {
-        if self.halted.load(Ordering::Acquire) {
-            return Err(StoreError::Halted);
-        }
+        self.ensure_durable()?;
         let written = guard(|| {
             self.db.apply_batch(writes.0)?;
             self.db.flush()

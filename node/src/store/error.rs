@@ -48,6 +48,9 @@ pub enum StoreError {
     /// A write failed before; the state on disk is known only after opening again.
     #[error("an earlier write failed; restart the node before writing again")]
     Halted,
+    /// A member's documents are more than one member may fill.
+    #[error("this member has published more than its share; its further documents are not kept")]
+    Share,
     /// A value larger than the store takes.
     #[error("{bytes} bytes are more than one value may have ({most})")]
     TooLarge {

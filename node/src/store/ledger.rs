@@ -54,6 +54,7 @@ impl Ledger {
 
     /// The answer given to `plan` before, in its signed envelope.
     pub fn answer(&self, plan: &Id<Plan>) -> Result<Option<Envelope>, StoreError> {
+        self.vault.ensure_durable()?;
         let Some(bytes) = self.vault.get(Kind::Answer, plan.digest().as_bytes())? else { return Ok(None) };
         Envelope::from_json(&bytes)
             .map(Some)

@@ -1,11 +1,11 @@
 //! The indicator library: drafts, what was published, what others published (docs/storage.md).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use hedgerow_protocol::{
     document::Signed,
     id::{Digest, NodeId},
-    indicator::{Batch, Decision, Held, Rejected, StixObject, decide},
+    indicator::{Batch, Decision, Held, Instant, Rejected, StixObject, decide},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use super::{
     error::StoreError,
     vault::{Kind, Txn, Vault},
 };
+
+/// The setting that says that drafts are kept apart.
+const APART: &[u8] = b"drafts-apart";
 
 /// One object held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,35 +52,72 @@ pub struct Taken {
     pub rejected: Vec<(String, Rejected)>,
 }
 
-/// The library table.
+/// The library table: what was signed by its owner, and drafts apart from it, so that what others sign never touches a
+/// draft, and a draft of the next version never hides what is published.
 pub struct Library {
     vault: Arc<Vault>,
 }
 
 impl Library {
-    /// Over `vault`.
-    pub const fn new(vault: Arc<Vault>) -> Self {
-        Self { vault }
+    /// Over `vault`. Drafts of a vault from before they were kept apart are moved, once.
+    pub fn open(vault: Arc<Vault>) -> Result<Self, StoreError> {
+        let library = Self { vault };
+        if library.vault.get(Kind::Setting, APART)?.is_none() {
+            let mut txn = library.vault.begin();
+            for json in library.vault.scan(Kind::Object) {
+                let entry = read(&json?)?;
+                if entry.is_draft() {
+                    txn.delete(Kind::Object, entry.object.id().as_bytes());
+                    write(&mut txn, &entry)?;
+                }
+            }
+            txn.put(Kind::Setting, APART, b"1")?;
+            txn.commit()?;
+        }
+        Ok(library)
     }
 
-    /// The entry under a STIX id.
+    /// What is published under a STIX id.
     pub fn entry(&self, id: &str) -> Result<Option<Entry>, StoreError> {
         self.vault.get(Kind::Object, id.as_bytes())?.map(|json| read(&json)).transpose()
     }
 
-    /// Every entry, by id.
-    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut all = self
-            .vault
-            .scan(Kind::Object)
-            .map(|json| read(&json?))
-            .collect::<Result<Vec<Entry>, StoreError>>()?;
+    /// The draft under a STIX id: new, or the next version of what is published under it.
+    pub fn draft(&self, id: &str) -> Result<Option<Entry>, StoreError> {
+        self.vault.get(Kind::Draft, id.as_bytes())?.map(|json| read(&json)).transpose()
+    }
+
+    /// Every draft, by id.
+    pub fn drafts(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut all =
+            self.vault.scan(Kind::Draft).map(|json| read(&json?)).collect::<Result<Vec<Entry>, _>>()?;
         all.sort_by(|a, b| a.object.id().cmp(b.object.id()));
         Ok(all)
     }
 
+    /// Every entry, drafts too, by id.
+    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut all = self.drafts()?;
+        for json in self.vault.scan(Kind::Object) {
+            all.push(read(&json?)?);
+        }
+        all.sort_by(|a, b| a.object.id().cmp(b.object.id()));
+        Ok(all)
+    }
+
+    /// How many indicators are published here, and how many are drafts. Holds one at a time.
+    pub fn count(&self) -> Result<(usize, usize), StoreError> {
+        let of = |kind| {
+            self.vault.scan(kind).try_fold(0, |n, json| {
+                Ok::<_, StoreError>(n + usize::from(read(&json?)?.object.kind() == "indicator"))
+            })
+        };
+        Ok((of(Kind::Object)?, of(Kind::Draft)?))
+    }
+
     /// Takes in objects as drafts. One whose id or pattern is here already, in this or a later version, is a
-    /// duplicate; a later version of one's own published object becomes a draft of its next version.
+    /// duplicate; a later version of one's own published object becomes a draft of its next version. An indicator of
+    /// another member that is revoked or has expired does not stand in the way of one's own.
     ///
     /// Says of each object, in order, whether it was stored.
     pub fn add_drafts(
@@ -88,32 +128,27 @@ impl Library {
     ) -> Result<Vec<bool>, StoreError> {
         let mut txn = self.vault.begin();
         // What this transaction stores is not yet readable; the same object twice in one file is a duplicate.
-        let mut ids: BTreeMap<String, ()> = BTreeMap::new();
-        let mut patterns: BTreeMap<String, ()> = BTreeMap::new();
+        let (mut ids, mut patterns) = (BTreeSet::new(), BTreeSet::new());
         let mut outcomes = Vec::with_capacity(objects.len());
         for object in objects {
             let pattern = object.pattern().map(|p| p.key());
-            let fresh = match self.entry(object.id())? {
-                Some(held) => {
-                    (held.owner.is_none() || held.owner == Some(own))
+            let later = |held: &Entry| object.modified() > held.object.modified();
+            let (held, draft) = (self.entry(object.id())?, self.draft(object.id())?);
+            let fresh = match (&held, &draft, &pattern) {
+                (Some(held), draft, _) => {
+                    held.owner == Some(own)
                         && !held.object.revoked()
-                        && object.modified() > held.object.modified()
+                        && later(held)
+                        && draft.as_ref().is_none_or(later)
                 }
-                None => match &pattern {
-                    Some(key) => {
-                        !patterns.contains_key(key)
-                            && self.vault.get(Kind::Pattern, key.as_bytes())?.is_none()
-                    }
-                    None => true,
-                },
+                (None, Some(draft), _) => later(draft),
+                (None, None, Some(key)) => !patterns.contains(key) && !self.is_known(key, at)?,
+                (None, None, None) => true,
             };
-            let fresh = fresh && ids.insert(object.id().to_owned(), ()).is_none();
+            let fresh = fresh && ids.insert(object.id().to_owned());
             if fresh {
-                if let Some(key) = pattern {
-                    patterns.insert(key, ());
-                }
-                let owner = self.entry(object.id())?.and_then(|held| held.owner);
-                write(&mut txn, &Entry { owner, batch: None, at, object })?;
+                patterns.extend(pattern);
+                write(&mut txn, &Entry { owner: held.and_then(|h| h.owner), batch: None, at, object })?;
             }
             outcomes.push(fresh);
         }
@@ -121,7 +156,21 @@ impl Library {
         Ok(outcomes)
     }
 
-    /// Takes in a verified batch, object by object, under the rules of [`decide`].
+    /// Whether a draft or a live indicator with this pattern is here.
+    fn is_known(&self, pattern: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let Some(id) = self.vault.get(Kind::Pattern, pattern.as_bytes())? else { return Ok(false) };
+        let id = std::str::from_utf8(&id).map_err(|_| StoreError::Damaged("a pattern's id does not read"))?;
+        if self.draft(id)?.is_some() {
+            return Ok(true);
+        }
+        Ok(self.entry(id)?.is_some_and(|held| {
+            let live = held.object.valid_until().is_none_or(|until| until > Instant::of(at));
+            live && !held.object.revoked() && held.object.pattern().is_some_and(|p| p.key() == pattern)
+        }))
+    }
+
+    /// Takes in a verified batch, object by object, under the rules of [`decide`]. Drafts of what its owner, this
+    /// node, has now published are done with.
     pub fn take(
         &self,
         batch: &Signed<Batch>,
@@ -133,15 +182,8 @@ impl Library {
         let mut taken = Taken::default();
         for object in &batch.document().objects {
             let held = self.entry(object.id())?;
-            // A draft of the next version hides nothing: what its owner signed is judged by owner.
             let known = held.as_ref().map(|e| Held { owner: e.owner, object: &e.object });
-            let decision = match &held {
-                Some(entry) if entry.is_draft() && entry.object.digest() == object.digest() => {
-                    Decision::Update
-                }
-                _ => decide(known.as_ref(), object, signer, now),
-            };
-            match decision {
+            match decide(known.as_ref(), object, signer, now) {
                 Decision::Store => taken.stored += 1,
                 Decision::Update => taken.updated += 1,
                 Decision::Duplicate => {
@@ -160,19 +202,11 @@ impl Library {
         Ok(taken)
     }
 
-    /// Replaces an entry: a revocation that is still to be published.
-    pub fn put(&self, entry: &Entry) -> Result<(), StoreError> {
+    /// Forgets drafts: they were published, or are not wanted.
+    pub fn forget<'a>(&self, drafts: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
         let mut txn = self.vault.begin();
-        write(&mut txn, entry)?;
-        txn.commit()
-    }
-
-    /// Forgets a draft that was never published.
-    pub fn forget(&self, entry: &Entry) -> Result<(), StoreError> {
-        let mut txn = self.vault.begin();
-        txn.delete(Kind::Object, entry.object.id().as_bytes());
-        if let Some(pattern) = entry.object.pattern() {
-            txn.delete(Kind::Pattern, pattern.key().as_bytes());
+        for id in drafts {
+            txn.delete(Kind::Draft, id.as_bytes());
         }
         txn.commit()
     }
@@ -183,7 +217,8 @@ fn write(txn: &mut Txn<'_>, entry: &Entry) -> Result<(), StoreError> {
     if let Some(pattern) = entry.object.pattern() {
         txn.put(Kind::Pattern, pattern.key().as_bytes(), entry.object.id().as_bytes())?;
     }
-    txn.put(Kind::Object, entry.object.id().as_bytes(), &json)
+    let kind = if entry.is_draft() { Kind::Draft } else { Kind::Object };
+    txn.put(kind, entry.object.id().as_bytes(), &json)
 }
 
 fn read(json: &[u8]) -> Result<Entry, StoreError> {

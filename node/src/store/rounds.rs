@@ -10,6 +10,7 @@ use hedgerow_protocol::{
     statistic::Plan,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{
     error::StoreError,
@@ -37,7 +38,7 @@ impl Rounds {
 
     /// The vector that was handed in for `plan` last.
     pub fn kept(&self, plan: &Id<Plan>) -> Result<Option<NoisedShare>, StoreError> {
-        let Some(bytes) = self.vault.get(Kind::Share, plan.digest().as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.get(Kind::Share, plan.digest())? else { return Ok(None) };
         let share = NoisedShare::from_vault(&bytes);
         share.map(Some).map_err(|_| StoreError::Damaged("a vector handed in to a round does not read"))
     }
@@ -50,7 +51,7 @@ impl Rounds {
 
     /// What this node did about a round as an aggregator.
     pub fn mark(&self, round: &Id<Roster>) -> Result<Option<Mark>, StoreError> {
-        let Some(bytes) = self.vault.get(Kind::Mark, round.digest().as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.get(Kind::Mark, round.digest())? else { return Ok(None) };
         match bytes.as_slice() {
             [0] => Ok(Some(Mark::Opened)),
             [1] => Ok(Some(Mark::Revealed)),
@@ -71,7 +72,7 @@ impl Rounds {
 
     /// The last round on `plan` that this node led: its query and roster.
     pub fn attempt(&self, plan: &Id<Plan>) -> Result<Option<(Envelope, Envelope)>, StoreError> {
-        let Some(bytes) = self.vault.get(Kind::Attempt, plan.digest().as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.get(Kind::Attempt, plan.digest())? else { return Ok(None) };
         let attempt: Attempt =
             serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("a round led does not read"))?;
         Ok(Some((attempt.query, attempt.roster)))
@@ -86,7 +87,7 @@ impl Rounds {
 
     /// The release of a round on `plan`: the hash of its envelope, by which [`super::Documents`] has it.
     pub fn released(&self, plan: &Id<Plan>) -> Result<Option<Digest>, StoreError> {
-        let Some(bytes) = self.vault.get(Kind::Released, plan.digest().as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.get(Kind::Released, plan.digest())? else { return Ok(None) };
         let bytes = <[u8; 32]>::try_from(bytes.as_slice())
             .map_err(|_| StoreError::Damaged("the note of a release does not read"))?;
         Ok(Some(Digest::from_bytes(bytes)))
@@ -98,6 +99,11 @@ impl Rounds {
             return Ok(());
         }
         self.put(Kind::Released, plan.digest(), release.as_bytes())
+    }
+
+    fn get(&self, kind: Kind, key: Digest) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.vault.ensure_durable()?;
+        self.vault.get(kind, key.as_bytes())
     }
 
     fn put(&self, kind: Kind, key: Digest, value: &[u8]) -> Result<(), StoreError> {

@@ -115,8 +115,124 @@ fn a_vault_whose_making_was_stopped_is_made_anew() {
     drop(vault(dir.path()));
     fs::remove_file(dir.path().join("keyring.json")).unwrap();
     assert!(matches!(Vault::open(dir.path(), &passphrase()), Err(StoreError::NoVault(_))));
+    // A vault whose keyring is elsewhere, or still to be restored, is nobody's to clear away.
+    let again = Vault::create(dir.path(), &passphrase(), KdfParams::FLOOR);
+    assert!(matches!(again, Err(StoreError::Exists(_))) && dir.path().join("vault/db").exists());
+    // One that was being made says so.
+    fs::write(dir.path().join("unfinished"), b"").unwrap();
     drop(vault(dir.path()));
     drop(reopened(dir.path()));
+}
+
+#[test]
+fn nothing_that_a_promise_rests_on_is_read_once_a_write_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = vault(dir.path());
+    let ledger = Ledger::open(Arc::clone(&vault), no_caps()).unwrap();
+    let plan = hedgerow_protocol::id::Id::of(b"plan");
+    assert!(matches!(ledger.answer(&plan), Ok(None)));
+    vault.halt_for_tests();
+    assert!(matches!(ledger.answer(&plan), Err(StoreError::Halted)));
+    let rounds = Rounds::new(vault);
+    assert!(matches!(rounds.kept(&plan), Err(StoreError::Halted)));
+    assert!(matches!(rounds.mark(&hedgerow_protocol::id::Id::of(b"round")), Err(StoreError::Halted)));
+}
+
+fn no_caps() -> hedgerow_protocol::privacy::Caps {
+    hedgerow_protocol::privacy::Caps {
+        total: hedgerow_protocol::privacy::MicroEpsilon::from_micros(1),
+        by_purpose: std::collections::BTreeMap::new(),
+    }
+}
+
+mod library {
+    use hedgerow_protocol::{
+        document::NodeSecret,
+        id::{Digest, Id, NodeId},
+        indicator::{Observable, StixObject, Tlp, lint, split},
+        time::Timestamp,
+    };
+
+    use super::{super::vault::Kind, *};
+    use hedgerow_protocol::document::Signed;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap()
+    }
+
+    fn secret(n: u8) -> NodeSecret {
+        NodeSecret::from_seed(&[n; 32])
+    }
+
+    fn indicator(owner: NodeId, value: &str, seconds: i64) -> StixObject {
+        StixObject::indicator(&Observable::guess(value).unwrap(), None, None, at(seconds)).owned_by(&owner)
+    }
+
+    fn publish(library: &Library, by: &NodeSecret, objects: Vec<StixObject>, seconds: i64) -> Taken {
+        let mut taken = Taken::default();
+        for batch in split(lint(objects, Tlp::Green, true).0, Id::of(b"charter"), at(seconds)) {
+            let signed = Signed::new(batch, by).unwrap();
+            taken = library.take(&signed, by.node_id(), Digest::of(b"document"), at(seconds)).unwrap();
+        }
+        taken
+    }
+
+    /// A member that signs an indicator first, revoked, keeps nobody from publishing it.
+    #[test]
+    fn a_revocation_by_another_does_not_stand_in_the_way_of_ones_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::open(vault(dir.path())).unwrap();
+        let (own, other) = (secret(1), secret(2));
+        let theirs = indicator(other.node_id(), "evil.example", 0);
+        publish(&library, &other, vec![theirs.revoked_at(at(1))], 2);
+        let mine = indicator(own.node_id(), "evil.example", 3);
+        assert_eq!(library.add_drafts(vec![mine.clone()], own.node_id(), at(3)).unwrap(), [true]);
+        assert_eq!(publish(&library, &own, vec![mine], 4).stored, 1);
+        // While another's is live, one's own adds nothing.
+        let live = indicator(other.node_id(), "live.example", 0);
+        publish(&library, &other, vec![live], 5);
+        let mine = indicator(own.node_id(), "live.example", 6);
+        assert_eq!(library.add_drafts(vec![mine], own.node_id(), at(6)).unwrap(), [false]);
+    }
+
+    #[test]
+    fn the_next_version_of_ones_own_is_published_once_and_what_others_sign_never_touches_a_draft() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::open(vault(dir.path())).unwrap();
+        let (own, other) = (secret(1), secret(2));
+        let first = indicator(own.node_id(), "evil.example", 0);
+        publish(&library, &own, vec![first.clone()], 1);
+        let mut next = first.to_value();
+        next["modified"] = "2024-01-01T00:00:00.000Z".into();
+        next["name"] = "more is known".into();
+        let next = StixObject::parse(next).unwrap();
+        assert_eq!(library.add_drafts(vec![next.clone()], own.node_id(), at(9)).unwrap(), [true]);
+        let draft = library.draft(next.id()).unwrap().unwrap();
+        assert!(draft.is_draft() && !library.entry(next.id()).unwrap().unwrap().is_draft());
+        // Another member signs the id of the draft, and of a draft that nobody published.
+        assert_eq!(publish(&library, &other, vec![next.clone()], 100_000_000).rejected.len(), 1);
+        assert_eq!(publish(&library, &own, vec![next.clone()], 100_000_000).updated, 1);
+        library.forget([next.id()]).unwrap();
+        assert!(library.drafts().unwrap().is_empty());
+    }
+
+    /// Drafts used to lie among what is published.
+    #[test]
+    fn drafts_of_a_vault_from_before_they_were_kept_apart_are_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let object = indicator(secret(1).node_id(), "evil.example", 0);
+        {
+            let vault = vault(dir.path());
+            let entry = Entry { owner: None, batch: None, at: at(0), object: object.clone() };
+            let mut txn = vault.begin();
+            txn.put(Kind::Object, object.id().as_bytes(), &serde_json::to_vec(&entry).unwrap()).unwrap();
+            txn.commit().unwrap();
+        }
+        let library = Library::open(reopened(dir.path())).unwrap();
+        assert_eq!(library.entry(object.id()).unwrap(), None);
+        assert_eq!(library.drafts().unwrap().len(), 1);
+        assert_eq!(library.count().unwrap(), (0, 1));
+    }
 }
 
 #[test]
@@ -208,14 +324,15 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn documents_are_paged_as_they_are_whole_and_held_once() {
-    use hedgerow_protocol::{id::Digest, wire::Spreading};
+    use hedgerow_protocol::{document::NodeSecret, id::Digest, wire::Spreading};
+    let signer = NodeSecret::from_seed(&[1; 32]).node_id();
     let dir = tempfile::tempdir().unwrap();
     let long: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
     let id = Digest::of(&long);
     {
         let documents = Documents::open(vault(dir.path())).unwrap();
-        assert!(documents.insert(Spreading::Release, &long).unwrap());
-        assert!(!documents.insert(Spreading::Release, &long).unwrap());
+        assert!(documents.insert(Spreading::Release, signer, &long).unwrap());
+        assert!(!documents.insert(Spreading::Release, signer, &long).unwrap());
     }
     let documents = Documents::open(reopened(dir.path())).unwrap();
     assert_eq!(documents.read(&id).unwrap().unwrap(), long);

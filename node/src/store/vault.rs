@@ -19,6 +19,9 @@ use super::{
     keyring::{self, KdfParams, Passphrase},
 };
 
+/// Marks the folder of a vault that is being made.
+const UNFINISHED: &str = "unfinished";
+
 /// Version of what is written on disk.
 const FORMAT: u16 = 1;
 
@@ -58,6 +61,8 @@ pub enum Kind {
     Attempt = 16,
     /// Plan -> the release of a round on it.
     Released = 17,
+    /// STIX id -> a draft that waits to be published.
+    Draft = 18,
 }
 
 impl Kind {
@@ -74,7 +79,7 @@ impl Kind {
             Self::Share => "a vector handed in to a round does not open",
             Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
             Self::Document | Self::Part => "a signed document does not open",
-            Self::Object | Self::Pattern => "an indicator does not open",
+            Self::Object | Self::Pattern | Self::Draft => "an indicator does not open",
         }
     }
 }
@@ -100,18 +105,34 @@ struct Writer {
 }
 
 impl Vault {
+    /// An error once a write has failed. What a promise rests on (an answer, a charge, the mark of a round) is read
+    /// only while this holds, since what failed to reach the disk may still be in memory.
+    pub fn ensure_durable(&self) -> Result<(), StoreError> {
+        self.engine.ensure_durable()
+    }
+
+    #[cfg(test)]
+    pub(super) fn halt_for_tests(&self) {
+        self.engine.halt();
+    }
+
     /// Makes a vault in the folder `home`, which is made if need be. The keyring comes last: until it is there
-    /// there is no vault, and what a stopped attempt left is cleared away.
+    /// there is no vault, and what an attempt left that was stopped is cleared away.
     pub fn create(home: &Path, passphrase: &Passphrase, kdf: KdfParams) -> Result<Self, StoreError> {
-        if home.join("keyring.json").exists() {
+        let store = home.join("vault");
+        let parts = [home.join("keyring.json"), home.join("head"), store.clone()];
+        let unfinished = home.join(UNFINISHED);
+        // Without the mark of an attempt that was stopped, whatever is here is somebody's vault: perhaps one that is
+        // just being restored, or whose keyring is kept elsewhere.
+        if !unfinished.exists() && parts.iter().any(|part| part.exists()) {
             return Err(StoreError::Exists(home.display().to_string()));
         }
         keyring::check_length(passphrase)?;
         let io = StoreError::io("making the vault's folder");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(&io)?;
-        let store = home.join("vault");
-        if store.exists() {
-            fs::remove_dir_all(&store).map_err(&io)?;
+        fs::write(&unfinished, b"").map_err(&io)?;
+        for part in parts.iter().filter(|part| part.exists()) {
+            if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.map_err(&io)?;
         }
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
         let master = SecretKey::random()?;
@@ -121,6 +142,7 @@ impl Vault {
         txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
         txn.commit()?;
         keyring::create(&home.join("keyring.json"), &vault.master, passphrase, kdf)?;
+        fs::remove_file(unfinished).map_err(&io)?;
         Ok(vault)
     }
 

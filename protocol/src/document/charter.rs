@@ -226,6 +226,11 @@ impl Charter {
     /// Whether `epsilon` for `purpose` is within what one query may cost.
     pub fn allows(&self, purpose: &str, epsilon: MicroEpsilon) -> Result<(), OverBudget> {
         let purpose = self.purpose(purpose).ok_or_else(|| OverBudget::UnknownPurpose(purpose.to_owned()))?;
+        // A question costs every node a count, its disk and its time, however little epsilon it asks for.
+        let least = MicroEpsilon::from_micros(self.privacy.epsilon_total.micros() / 1000);
+        if epsilon < least {
+            return Err(OverBudget::TooLittle { asked: epsilon, least });
+        }
         let most = self.privacy.epsilon_per_query.min(purpose.epsilon);
         if epsilon > most {
             return Err(OverBudget::Purpose { purpose: purpose.code.clone(), asked: epsilon, left: most });

@@ -7,11 +7,18 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
-use crate::{id::Digest, time::Timestamp};
+use crate::{
+    id::{Digest, NodeId},
+    time::Timestamp,
+};
 
 /// Our namespace for the ids of indicators that came without one: UUIDv5 over the pattern's key. The same
 /// domain in two lists is then one indicator. Not the namespace of STIX observables, which is theirs alone.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b2f_0f6c_5d0e_5c52_9d6c_4a57_8f6b_21e4);
+
+fn shared_id(pattern: &Pattern) -> String {
+    format!("indicator--{}", Uuid::new_v5(&NAMESPACE, pattern.key().as_bytes()))
+}
 
 /// Types that travel. Sightings do not: who saw what is private.
 const TYPES: [&str; 12] = [
@@ -144,6 +151,19 @@ impl StixObject {
         Ok(object)
     }
 
+    /// Gives an indicator made by [`Self::indicator`] an id of `owner`'s own; any other object stays as it is.
+    ///
+    /// An id belongs to whoever signs it first. If all members gave one observable the same id, one of them could
+    /// sign it before the others, revoked, and nobody could publish it any more.
+    pub fn owned_by(mut self, owner: &NodeId) -> Self {
+        let shared = self.pattern().map(shared_id);
+        if shared.as_deref() == Some(self.id()) {
+            let own = Uuid::new_v5(&NAMESPACE, format!("{owner} {}", self.id()).as_bytes());
+            self.map.insert("id".into(), json!(format!("indicator--{own}")));
+        }
+        self
+    }
+
     /// An indicator for `observable`, with an id that depends on it alone.
     pub fn indicator(
         observable: &Observable,
@@ -152,7 +172,7 @@ impl StixObject {
         at: Timestamp,
     ) -> Self {
         let pattern = Pattern::One(observable.clone());
-        let id = format!("indicator--{}", Uuid::new_v5(&NAMESPACE, pattern.key().as_bytes()));
+        let id = shared_id(&pattern);
         let at = Instant::of(at);
         let mut map = Map::new();
         for (key, value) in [
@@ -352,6 +372,10 @@ mod tests {
         let a = StixObject::indicator(&domain, Some("x"), None, at);
         let b = StixObject::indicator(&domain, None, Some("y"), at.plus_seconds(9));
         assert_eq!(a.id(), b.id());
+        let owner = |n| crate::document::charter::samples::secret(n).node_id();
+        let (one, two) = (a.clone().owned_by(&owner(1)), b.clone().owned_by(&owner(2)));
+        assert!(one.id() != a.id() && one.id() != two.id(), "each member has its own");
+        assert_eq!(one.clone().owned_by(&owner(1)), one);
         assert_eq!(StixObject::parse(a.to_value()), Ok(a.clone()));
         let gone = a.clone().revoked_at(at);
         assert!(gone.revoked() && gone.modified() > a.modified());

@@ -117,6 +117,14 @@ pub enum OverBudget {
     /// The charter has no such purpose.
     #[error("the charter knows no purpose {0:?}")]
     UnknownPurpose(String),
+    /// So little is asked that it would be nearly free to ask for ever.
+    #[error("epsilon {asked} is less than {least}, the least that the charter lets a question cost")]
+    TooLittle {
+        /// Asked for.
+        asked: MicroEpsilon,
+        /// A thousandth of the charter's total.
+        least: MicroEpsilon,
+    },
     /// The purpose's cap would be passed.
     #[error(
         "epsilon {asked} for {purpose} is more than the {left} left of it; ask for less or another period"

@@ -209,9 +209,12 @@ impl Actor {
             return MessageAcceptance::Ignore;
         }
         if !member.buckets.announcement() {
-            // The author's fault, proven by its signature: an honest member stays within the same rate.
             bump(&tally.rate);
-            self.charge(author, Fault::Rate, 1);
+            // The author's fault where it brings them itself: an honest member stays within the same rate. From
+            // another's hand they may be old ones, gathered to have it charged.
+            if author == via {
+                self.charge(author, Fault::Rate, 1);
+            }
             return MessageAcceptance::Ignore;
         }
         let from = member.id;
