@@ -116,10 +116,10 @@ async fn ask_all(rounds: &Arc<Rounds>, lead: &mut Coordinator, sends: Vec<Send>,
 
 /// Asks one party until it replies or it is too late.
 async fn ask(rounds: &Arc<Rounds>, send: Send, until: Instant) -> Option<(Told, Vec<u8>)> {
-    let Send { to, ask, beside } = send;
+    let Send { to, ask } = send;
     let absent = Instant::now() + ABSENT;
     loop {
-        let why = match rounds.ask(to, ask.clone(), &beside).await {
+        let why = match rounds.ask(to, ask.clone(), &[]).await {
             Ok((Told::Declined { why: Declined::Busy }, _)) => "busy".to_owned(),
             Ok((Told::Declined { why }, _)) => {
                 tracing::info!(member = to.short(), ?why, "declined");

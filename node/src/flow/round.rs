@@ -98,13 +98,13 @@ impl Rounds {
     /// What this node says to `ask`, after it delivered what the ask had it deliver. None if its disk failed.
     async fn handle(self: &Arc<Self>, from: NodeId, ask: Ask, beside: Vec<u8>) -> Option<(Told, Vec<u8>)> {
         let arrived = Instant::now();
+        let of_records = matches!(ask, Ask::Contribute { .. });
         let Step { deliver, told, beside } = self.step(from, ask, beside).await?;
-        if deliver.is_empty() {
-            return Some((told, beside));
+        if of_records {
+            let ticks = arrived.elapsed().as_millis() / TICK.as_millis() + 1;
+            let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(arrived + TICK.saturating_mul(ticks)).await;
         }
-        let ticks = arrived.elapsed().as_millis() / TICK.as_millis() + 1;
-        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-        tokio::time::sleep_until(arrived + TICK.saturating_mul(ticks)).await;
         let until = Instant::now() + DELIVERY_DEADLINE;
         let deliveries = deliver.into_iter().map(|delivery| self.deliver(delivery, until));
         futures::future::join_all(deliveries).await;

@@ -228,8 +228,7 @@ impl<D: Document> Signed<D> {
         if self.signers.contains(&keyid) {
             return;
         }
-        let message = pre_authentication_encoding(&self.envelope.payload_type, &self.envelope.payload);
-        let sig = secret.0.sign(&message).to_bytes().to_vec();
+        let sig = self.signature(secret);
         self.envelope.signatures.push(SignatureEntry { keyid, sig });
         self.signers.push(keyid);
     }
@@ -248,16 +247,23 @@ impl<D: Document> Signed<D> {
         true
     }
 
-    /// Takes over the signature of `signer` alone from another copy of the same document; false if it is another
-    /// document or `signer` did not sign it.
-    pub fn merge_one(&mut self, other: &Self, signer: &NodeId) -> bool {
-        let entry = other.envelope.signatures.iter().find(|entry| entry.keyid == *signer);
-        let Some(entry) = entry.filter(|_| self.id == other.id) else { return false };
-        if !self.signers.contains(signer) {
-            self.signers.push(*signer);
-            self.envelope.signatures.push(entry.clone());
+    /// The signature of `secret` on this document, apart from it.
+    pub fn signature(&self, secret: &NodeSecret) -> Vec<u8> {
+        let message = pre_authentication_encoding(&self.envelope.payload_type, &self.envelope.payload);
+        secret.0.sign(&message).to_bytes().to_vec()
+    }
+
+    /// Adds a signature that `signer` made apart, if it holds.
+    pub fn add_signature(&mut self, signer: NodeId, sig: Vec<u8>) -> Result<(), EnvelopeError> {
+        if self.signers.contains(&signer) {
+            return Ok(());
         }
-        true
+        let message = pre_authentication_encoding(&self.envelope.payload_type, &self.envelope.payload);
+        let entry = SignatureEntry { keyid: signer, sig };
+        verify(&entry, &message)?;
+        self.envelope.signatures.push(entry);
+        self.signers.push(signer);
+        Ok(())
     }
 
     /// SHA-256 of the payload.

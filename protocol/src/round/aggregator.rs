@@ -17,7 +17,7 @@ use super::{
     share::parts,
 };
 use crate::{
-    document::{Document, Envelope, NodeSecret, Signed},
+    document::{Envelope, NodeSecret, Signed},
     id::{Digest, Id, NodeId},
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Aggregation {
     place: usize,
     sum: SecureSum,
     reports: BTreeMap<usize, Report>,
+    /// The other aggregators' parts of the proofs, by their place.
+    others: BTreeMap<usize, Vec<u8>>,
     bytes: usize,
     stage: Stage,
 }
@@ -73,7 +75,15 @@ impl Aggregation {
     /// For the aggregator at `place` of `round`.
     pub(super) fn new(round: Round, place: usize) -> Outcome<Self> {
         let sum = SecureSum::of(&round).map_err(|_| Declined::NotAcceptable)?;
-        Ok(Self { round, place, sum, reports: BTreeMap::new(), bytes: 0, stage: Stage::Open })
+        Ok(Self {
+            round,
+            place,
+            sum,
+            reports: BTreeMap::new(),
+            others: BTreeMap::new(),
+            bytes: 0,
+            stage: Stage::Open,
+        })
     }
 
     pub(super) const fn round(&self) -> &Round {
@@ -147,7 +157,7 @@ impl Aggregation {
             Stage::Verifying { own, parts, .. } => return Ok((own.clone(), parts.clone())),
             Stage::Included { .. } | Stage::Over => return Err(Declined::OutOfTurn),
         };
-        let receipts = self.of_every_aggregator::<Receipt>(receipts, |r| r.round == self.round.id(), None)?;
+        let receipts = self.of_every_aggregator(receipts)?;
         if receipts.get(self.place).is_none_or(|r| r.id() != own.id()) {
             return Err(Declined::Contradiction);
         }
@@ -173,28 +183,38 @@ impl Aggregation {
         Ok((own, all))
     }
 
+    /// Takes another aggregator's part of the proofs. The first one stands.
+    pub(super) fn verify(&mut self, from: NodeId, verifiers: Envelope, parts: Vec<u8>) -> Outcome<()> {
+        let verifiers: Signed<Verifiers> = verifiers.open().map_err(|_| Declined::NotAcceptable)?;
+        let place = self.round.aggregator(&from).filter(|place| *place != self.place);
+        let (Some(place), Ok(signer)) = (place, verifiers.sole_signer()) else {
+            return Err(Declined::NotAcceptable);
+        };
+        let v = verifiers.document();
+        if signer != from || v.round != self.round.id() || v.verifiers != Digest::of(&parts) {
+            return Err(Declined::NotAcceptable);
+        }
+        match self.others.get(&place) {
+            Some(held) if *held == parts => Ok(()),
+            Some(_) => Err(Declined::Contradiction),
+            None if matches!(self.stage, Stage::Closed(_) | Stage::Verifying { .. }) => {
+                self.others.insert(place, parts);
+                Ok(())
+            }
+            None => Err(Declined::OutOfTurn),
+        }
+    }
+
     /// Which proofs hold, with the other aggregators' parts: the set that this aggregator signs, the only one ever.
-    pub(super) fn include(
-        &mut self,
-        verifiers: Vec<Envelope>,
-        beside: &[u8],
-        secret: &NodeSecret,
-    ) -> Outcome<Signed<Included>> {
+    pub(super) fn include(&mut self, secret: &NodeSecret) -> Outcome<Signed<Included>> {
         match &self.stage {
-            Stage::Verifying { .. } => {}
+            Stage::Verifying { .. } if self.others.len() + 1 == self.round.aggregators().len() => {}
             Stage::Included { set, .. } => return Ok(set.clone()),
             _ => return Err(Declined::OutOfTurn),
         }
-        let others = self.of_every_aggregator::<Verifiers>(
-            verifiers,
-            |v| v.round == self.round.id(),
-            Some(self.place),
-        )?;
-        let blobs = take_parts(beside).ok_or(Declined::NotAcceptable)?;
-        let signed = blobs.len() == others.len()
-            && blobs.iter().zip(&others).all(|(blob, v)| v.document().verifiers == Digest::of(blob));
-        let theirs: Option<Vec<Vec<&[u8]>>> = blobs.iter().map(|blob| take_parts(blob)).collect();
-        let Some(theirs) = theirs.filter(|_| signed) else { return Err(Declined::NotAcceptable) };
+        let others = std::mem::take(&mut self.others);
+        let theirs: Option<Vec<Vec<&[u8]>>> = others.values().map(|parts| take_parts(parts)).collect();
+        let Some(theirs) = theirs else { return Err(Declined::NotAcceptable) };
         let Stage::Verifying { common, .. } = std::mem::replace(&mut self.stage, Stage::Over) else {
             return Err(Declined::OutOfTurn);
         };
@@ -251,26 +271,20 @@ impl Aggregation {
         }
     }
 
-    /// Opens one document of each aggregator, in their order, but for the one at `but`.
-    fn of_every_aggregator<D: Document>(
-        &self,
-        envelopes: Vec<Envelope>,
-        fits: impl Fn(&D) -> bool,
-        but: Option<usize>,
-    ) -> Outcome<Vec<Signed<D>>> {
-        let expected = || self.round.aggregators().iter().enumerate().filter(|(at, _)| Some(*at) != but);
-        if envelopes.len() != expected().count() {
+    /// Opens the receipt of each aggregator, in their order.
+    fn of_every_aggregator(&self, envelopes: Vec<Envelope>) -> Outcome<Vec<Signed<Receipt>>> {
+        if envelopes.len() != self.round.aggregators().len() {
             return Err(Declined::NotAcceptable);
         }
-        expected()
-            .zip(envelopes)
-            .map(|((_, aggregator), envelope)| match envelope.open::<D>() {
-                Ok(signed) if signed.sole_signer() == Ok(*aggregator) && fits(signed.document()) => {
-                    Ok(signed)
-                }
-                _ => Err(Declined::NotAcceptable),
-            })
-            .collect()
+        let opened = self.round.aggregators().iter().zip(envelopes).map(|(aggregator, envelope)| {
+            let receipt: Signed<Receipt> = envelope.open().map_err(|_| Declined::NotAcceptable)?;
+            if receipt.sole_signer() == Ok(*aggregator) && receipt.document().round == self.round.id() {
+                Ok(receipt)
+            } else {
+                Err(Declined::NotAcceptable)
+            }
+        });
+        opened.collect()
     }
 }
 

@@ -8,11 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    aggregator::put_part,
     agreed::Round,
     commitment::Blinding,
     exchange::{Ask, Told},
-    message::{Abort, Consent, Included, Receipt, Roster, Seat, Submission, Verifiers},
+    message::{Abort, Consent, Included, Receipt, Roster, Seat, Submission},
     parameters::{Parameters, Terms},
     proof::Proof,
     secure_sum::{SecureSum, Total},
@@ -60,8 +59,6 @@ pub struct Send {
     pub to: NodeId,
     /// What.
     pub ask: Ask,
-    /// Beside it.
-    pub beside: Vec<u8>,
 }
 
 /// Why there is no release.
@@ -127,7 +124,7 @@ pub struct Coordinator {
     opened: BTreeMap<usize, ()>,
     submissions: BTreeMap<NodeId, Signed<Submission>>,
     receipts: BTreeMap<usize, Signed<Receipt>>,
-    verifiers: BTreeMap<usize, (Signed<Verifiers>, Vec<u8>)>,
+    prepared: BTreeMap<usize, ()>,
     sets: BTreeMap<usize, Signed<Included>>,
     revealed: BTreeMap<usize, (Blinding, Vec<u8>)>,
     release: Option<Signed<Release>>,
@@ -164,7 +161,7 @@ impl Coordinator {
             opened: BTreeMap::new(),
             submissions: BTreeMap::new(),
             receipts: BTreeMap::new(),
-            verifiers: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             sets: BTreeMap::new(),
             revealed: BTreeMap::new(),
             release: None,
@@ -177,7 +174,7 @@ impl Coordinator {
         let Some((query, round)) = &self.before else { return self.convene() };
         let ask = Ask::Abort { query: query.clone(), roster: round.roster().envelope().clone() };
         let to = round.aggregators().to_vec();
-        self.ask(Stage::Freeing, to, |_| (ask.clone(), Vec::new()))
+        self.ask(Stage::Freeing, to, &ask)
     }
 
     /// Where the round is.
@@ -246,11 +243,8 @@ impl Coordinator {
                 let receipt: Signed<Receipt> = signed(envelope, from)?;
                 (Some(receipt.document().round) == round).then(|| self.receipts.insert(place?, receipt));
             }
-            (Stage::Preparing, Told::Verifiers { envelope }) => {
-                let verifiers: Signed<Verifiers> = signed(envelope, from)?;
-                let holds = Some(verifiers.document().round) == round
-                    && verifiers.document().verifiers == Digest::of(&beside);
-                holds.then(|| self.verifiers.insert(place?, (verifiers, beside)));
+            (Stage::Preparing, Told::Prepared) => {
+                self.prepared.insert(place?, ());
             }
             (Stage::Including, Told::Included { envelope }) => {
                 let set: Signed<Included> = signed(envelope, from)?;
@@ -260,11 +254,9 @@ impl Coordinator {
                 let (blinding, total) = beside.split_at_checked(32)?;
                 self.revealed.insert(place?, (Blinding::from_bytes(blinding)?, total.to_vec()));
             }
-            (Stage::Countersigning, Told::Countersigned { envelope }) => {
-                let theirs: Signed<Release> = envelope.open().ok()?;
-                // Only this aggregator's own signature is taken over.
-                let mine = self.release.as_mut()?;
-                place.filter(|_| mine.merge_one(&theirs, &from))?;
+            (Stage::Countersigning, Told::Countersigned { signature }) => {
+                place?;
+                self.release.as_mut()?.add_signature(from, signature).ok()?;
             }
             (Stage::Aborting, Told::Aborted { envelope }) => {
                 let abort: Signed<Abort> = signed(envelope, from)?;
@@ -310,7 +302,7 @@ impl Coordinator {
     fn convene(&mut self) -> Vec<Send> {
         let members: Vec<NodeId> = self.charter.document().members.iter().map(|m| m.id).collect();
         let ask = Ask::Convene { query: self.query.envelope().clone() };
-        self.ask(Stage::Convening, members, |_| (ask.clone(), Vec::new()))
+        self.ask(Stage::Convening, members, &ask)
     }
 
     fn seat(&mut self, at: Timestamp, secret: &NodeSecret) -> Result<Vec<Send>, Failed> {
@@ -349,7 +341,7 @@ impl Coordinator {
         let ask = Ask::Open { query, roster: round.roster().envelope().clone() };
         let to = round.aggregators().to_vec();
         self.round = Some(round);
-        Ok(self.ask(Stage::Opening, to, |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Opening, to, &ask))
     }
 
     fn contribute(&mut self) -> Result<Vec<Send>, Failed> {
@@ -363,7 +355,7 @@ impl Coordinator {
         let to = round.seats().iter().map(|s| s.member).collect();
         // From here on, aborts are those of this round.
         self.aborts.clear();
-        Ok(self.ask(Stage::Contributing, to, |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Contributing, to, &ask))
     }
 
     fn close(&mut self) -> Result<Vec<Send>, Failed> {
@@ -374,7 +366,7 @@ impl Coordinator {
         }
         let submissions = self.submissions.values().map(Signed::id).collect();
         let ask = Ask::Close { round: round.id(), submissions };
-        Ok(self.ask(Stage::Closing, round.aggregators().to_vec(), |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Closing, round.aggregators().to_vec(), &ask))
     }
 
     fn prepare(&mut self) -> Result<Vec<Send>, Failed> {
@@ -382,20 +374,14 @@ impl Coordinator {
         self.all_of(&self.receipts)?;
         let receipts = self.receipts.values().map(|r| r.envelope().clone()).collect();
         let ask = Ask::Prepare { round: round.id(), receipts };
-        Ok(self.ask(Stage::Preparing, round.aggregators().to_vec(), |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Preparing, round.aggregators().to_vec(), &ask))
     }
 
     fn include(&mut self) -> Result<Vec<Send>, Failed> {
         let round = self.need_round()?;
-        self.all_of(&self.verifiers)?;
-        let parts = std::mem::take(&mut self.verifiers);
-        Ok(self.ask(Stage::Including, round.aggregators().to_vec(), |to| {
-            let others = || parts.iter().filter(|(place, _)| round.aggregator(&to) != Some(**place));
-            let verifiers = others().map(|(_, (v, _))| v.envelope().clone()).collect();
-            let mut beside = Vec::new();
-            others().for_each(|(_, (_, part))| put_part(&mut beside, part));
-            (Ask::Include { round: round.id(), verifiers }, beside)
-        }))
+        self.all_of(&self.prepared)?;
+        let ask = Ask::Include { round: round.id() };
+        Ok(self.ask(Stage::Including, round.aggregators().to_vec(), &ask))
     }
 
     fn reveal(&mut self) -> Result<Vec<Send>, Failed> {
@@ -412,7 +398,7 @@ impl Coordinator {
         }
         let ask = Ask::Reveal { included: set.envelope().clone() };
         self.sets.insert(0, set);
-        Ok(self.ask(Stage::Revealing, round.aggregators().to_vec(), |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Revealing, round.aggregators().to_vec(), &ask))
     }
 
     fn release(&mut self, at: Timestamp, secret: &NodeSecret) -> Result<Vec<Send>, Failed> {
@@ -450,7 +436,7 @@ impl Coordinator {
         let release = Signed::new(release, secret).map_err(|e| Flaw::new("release", e.to_string()))?;
         let ask = Ask::Countersign { release: release.envelope().clone() };
         self.release = Some(release);
-        Ok(self.ask(Stage::Countersigning, round.aggregators().to_vec(), |_| (ask.clone(), Vec::new())))
+        Ok(self.ask(Stage::Countersigning, round.aggregators().to_vec(), &ask))
     }
 
     /// Gives the round up; where sums may have been revealed, that cannot be taken back and nobody is asked.
@@ -461,7 +447,7 @@ impl Coordinator {
             Some(round) => {
                 let query = self.query.envelope().clone();
                 let ask = Ask::Abort { query, roster: round.roster().envelope().clone() };
-                self.ask(Stage::Aborting, round.aggregators().to_vec(), |_| (ask.clone(), Vec::new()))
+                self.ask(Stage::Aborting, round.aggregators().to_vec(), &ask)
             }
             None => {
                 self.stage = Stage::Done;
@@ -470,15 +456,10 @@ impl Coordinator {
         }
     }
 
-    fn ask(&mut self, stage: Stage, to: Vec<NodeId>, what: impl Fn(NodeId) -> (Ask, Vec<u8>)) -> Vec<Send> {
+    fn ask(&mut self, stage: Stage, to: Vec<NodeId>, ask: &Ask) -> Vec<Send> {
         self.stage = stage;
         self.waiting = to.iter().copied().collect();
-        to.into_iter()
-            .map(|to| {
-                let (ask, beside) = what(to);
-                Send { to, ask, beside }
-            })
-            .collect()
+        to.into_iter().map(|to| Send { to, ask: ask.clone() }).collect()
     }
 
     fn need_round(&self) -> Result<Round, Failed> {

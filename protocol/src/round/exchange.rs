@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::{Roster, Submission};
-use crate::{document::Envelope, id::Id};
+use crate::{codec::base64_bytes, document::Envelope, id::Id};
 
 /// Asked of one party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,19 +46,22 @@ pub enum Ask {
         /// The submissions that the coordinator knows of.
         submissions: Vec<Id<Submission>>,
     },
-    /// To the aggregators: verify your part of the proofs. The reply is [`Told::Verifiers`].
+    /// To the aggregators: verify your part of the proofs. The reply, once the others have it, is [`Told::Prepared`].
     Prepare {
         /// The round.
         round: Id<Roster>,
         /// Every aggregator's receipt.
         receipts: Vec<Envelope>,
     },
-    /// To the aggregators, with the others' parts beside it: which proofs hold? The reply is [`Told::Included`].
+    /// From one aggregator to another, with its part of the proofs beside it. The reply is [`Told::Kept`].
+    Verify {
+        /// Its signed hash.
+        verifiers: Envelope,
+    },
+    /// To the aggregators: which proofs hold? The reply is [`Told::Included`].
     Include {
         /// The round.
         round: Id<Roster>,
-        /// The other aggregators' [`super::message::Verifiers`], in their order.
-        verifiers: Vec<Envelope>,
     },
     /// To the aggregators: reveal your sum. The reply is [`Told::Revealed`].
     Reveal {
@@ -112,11 +115,8 @@ pub enum Told {
         /// Its envelope.
         envelope: Envelope,
     },
-    /// The signed hash of what is beside it: this aggregator's part of the proofs.
-    Verifiers {
-        /// Its envelope.
-        envelope: Envelope,
-    },
+    /// This aggregator's part of the proofs was sent to the others.
+    Prepared,
     /// The included set with this aggregator's signature.
     Included {
         /// Its envelope.
@@ -124,10 +124,11 @@ pub enum Told {
     },
     /// Beside it: 32 bytes of the sum of blinding factors, then this aggregator's share of the sum.
     Revealed,
-    /// The release with this aggregator's signature.
+    /// This aggregator's signature on the release.
     Countersigned {
-        /// Its envelope.
-        envelope: Envelope,
+        /// Its 64 bytes.
+        #[serde(with = "base64_bytes")]
+        signature: Vec<u8>,
     },
     /// Signed: nothing was revealed, nor will be.
     Aborted {

@@ -26,13 +26,27 @@ pub struct Consent {
 }
 
 /// A member on a roster.
+///
+/// Written as a pair, since every member is sent all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "(NodeId, Id<Consent>)", into = "(NodeId, Id<Consent>)")]
 pub struct Seat {
     /// The member.
     pub member: NodeId,
     /// The consent that it gave, which serves for this roster and no other.
     pub consent: Id<Consent>,
+}
+
+impl From<(NodeId, Id<Consent>)> for Seat {
+    fn from((member, consent): (NodeId, Id<Consent>)) -> Self {
+        Self { member, consent }
+    }
+}
+
+impl From<Seat> for (NodeId, Id<Consent>) {
+    fn from(seat: Seat) -> Self {
+        (seat.member, seat.consent)
+    }
 }
 
 /// Who takes part in a round, and how. Signed by the member who asks. Its id is the round's.

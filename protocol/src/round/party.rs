@@ -201,12 +201,22 @@ impl Party {
                 Ok(Step::told(Told::Receipt { envelope: receipt.envelope().clone() }))
             }
             Ask::Prepare { round, receipts } => {
-                let (own, parts) = self.led_by(from, &round)?.prepare(receipts, host.secret())?;
-                let told = Told::Verifiers { envelope: own.envelope().clone() };
-                Ok(Step { deliver: Vec::new(), told, beside: parts })
+                let aggregation = self.led_by(from, &round)?;
+                let (verifiers, parts) = aggregation.prepare(receipts, host.secret())?;
+                let own = host.secret().node_id();
+                let others = aggregation.round().aggregators().iter().filter(|a| **a != own);
+                let ask = Ask::Verify { verifiers: verifiers.envelope().clone() };
+                let deliver = others.map(|to| Delivery { to: *to, ask: ask.clone(), beside: parts.clone() });
+                Ok(Step { deliver: deliver.collect(), told: Told::Prepared, beside: Vec::new() })
             }
-            Ask::Include { round, verifiers } => {
-                let set = self.led_by(from, &round)?.include(verifiers, &beside, host.secret())?;
+            Ask::Verify { verifiers } => {
+                let round =
+                    verifiers.clone().open::<super::Verifiers>().map_err(|_| Declined::NotAcceptable)?;
+                self.aggregation(&round.document().round)?.verify(from, verifiers, beside)?;
+                Ok(Step::told(Told::Kept))
+            }
+            Ask::Include { round } => {
+                let set = self.led_by(from, &round)?.include(host.secret())?;
                 Ok(Step::told(Told::Included { envelope: set.envelope().clone() }))
             }
             Ask::Reveal { included } => self.reveal(from, included, host),
@@ -390,15 +400,14 @@ impl Party {
     ) -> Result<Step, Stop<H::Error>> {
         let json = release.to_json().map_err(|_| Declined::NotAcceptable)?;
         let verified = verify(&json, Some(host.charter().id())).into_verified();
-        let mut release = verified.ok_or(Declined::NotAcceptable)?;
+        let release = verified.ok_or(Declined::NotAcceptable)?;
         let included = release.document().round.as_ref().map(|r| r.included.id::<super::Included>());
         let round = release.document().round.as_ref().map(|r| r.roster.id::<Roster>());
         let set = round.and_then(|r| self.led_by(from, &r).ok()).and_then(|a| a.set()).map(Signed::id);
         if set.is_none() || set != included {
             return Err(Declined::Contradiction.into());
         }
-        release.cosign(host.secret());
-        Ok(Step::told(Told::Countersigned { envelope: release.envelope().clone() }))
+        Ok(Step::told(Told::Countersigned { signature: release.signature(host.secret()) }))
     }
 
     fn abort<H: Host>(

@@ -365,8 +365,8 @@ impl World {
     }
 
     fn ask_all(&mut self, from: NodeId, sends: Vec<Send>, stage: Stage, tamper: &mut Tamper<'_>) {
-        for Send { to, ask, beside } in sends {
-            self.call(from, to, ask, beside, None, tamper);
+        for Send { to, ask } in sends {
+            self.call(from, to, ask, Vec::new(), None, tamper);
         }
         self.at(self.weather.stage, Event::Over { stage });
     }
