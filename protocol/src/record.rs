@@ -8,7 +8,7 @@ use std::fmt;
 use crate::{
     facet::{Facet, HelpSet, PersonKey},
     time::Day,
-    vocabulary::{Code, Dimension},
+    vocabulary::{Code, Dimension, Field},
 };
 
 /// Why a record does not hold together. Names the field, never its content.
@@ -205,14 +205,9 @@ impl Record {
         if secondary.len() != coded.secondary.len() || secondary.contains(&coded.tactic) {
             return Err(RecordError::Secondary);
         }
-        for (field, value, most) in [
-            ("accounts_affected", numbers.accounts_affected, 100),
-            ("contacts_exposed", numbers.contacts_exposed, 10_000),
-            ("days_to_answer", numbers.days_to_answer, 365),
-            ("money_lost", numbers.money_lost, 100_000),
-        ] {
-            if value.is_some_and(|v| v > most) {
-                return Err(RecordError::Number { field, most });
+        for field in Field::ALL {
+            if field.of(&numbers).is_some_and(|v| v > field.most()) {
+                return Err(RecordError::Number { field: field.name(), most: field.most() });
             }
         }
         let country = Dimension::Region.entry(coded.region).map_or("XX", |e| e.code);

@@ -15,7 +15,7 @@ use hedgerow_protocol::{
     },
     facet::{Facet, HelpSet, PersonKey},
     indicator::{Batch, Observable, StixObject, Tlp, lint, split},
-    privacy::{Accountant, Charge},
+    privacy::{Accountant, Accounting, Charge, Unit},
     record::Numbers,
     release::{Release, verify},
     statistic::{Axis, Contribution, Exact, Ground, Measure, Period, Plan, Query, Refusal, SampleKey},
@@ -134,6 +134,9 @@ fn charter() -> Signed<Charter> {
             incidents_per_cell: 2,
             nodes_per_person: 2,
             contributions: 3,
+            accounting: Accounting::Pure,
+            unit: Unit::Person,
+            epsilon_per_asker: None,
             round: None,
         },
         purposes: vec![Purpose {
@@ -201,6 +204,7 @@ fn contribution(n: u8) -> Signed<Contribution> {
         purpose: "research".into(),
         epsilon: plan.epsilon(),
         asker: secret(1).node_id(),
+        years: plan.years(),
         at: at("2026-02-01T12:00:01Z"),
     };
     let mut accountant = Accountant::replay(charter().document().caps(), [], |_| true);

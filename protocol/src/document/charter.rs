@@ -13,7 +13,7 @@ use crate::{
     id::{Id, NodeId},
     indicator::Tlp,
     limits,
-    privacy::{Caps, MicroEpsilon, OverBudget},
+    privacy::{Accounting, Caps, MicroEpsilon, OverBudget, Unit},
     time::{Quarter, Timestamp},
 };
 
@@ -120,6 +120,15 @@ pub struct PrivacyPolicy {
     pub nodes_per_person: u32,
     /// Fewest contributions that make a release.
     pub contributions: u32,
+    /// How the ledger counts.
+    #[serde(default, skip_serializing_if = "Accounting::is_pure")]
+    pub accounting: Accounting,
+    /// Whose records a guarantee covers as one.
+    #[serde(default, skip_serializing_if = "Unit::is_person")]
+    pub unit: Unit,
+    /// Most of the total that may be spent on the questions of one member; none for no such cap.
+    #[serde(default, rename = "epsilon_per_asker_micros", skip_serializing_if = "Option::is_none")]
+    pub epsilon_per_asker: Option<MicroEpsilon>,
     /// How rounds are held; none where members answer each for itself only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<RoundPolicy>,
@@ -139,11 +148,23 @@ pub struct RoundPolicy {
     pub most_in_cell: u32,
 }
 
+impl PrivacyPolicy {
+    /// The version in which a charter with this policy is written: the first that has all of it.
+    pub fn version_needed(&self) -> u16 {
+        let plain = self.accounting.is_pure() && self.unit.is_person() && self.epsilon_per_asker.is_none();
+        match (plain, self.round) {
+            (false, _) => 3,
+            (true, Some(_)) => 2,
+            (true, None) => 1,
+        }
+    }
+}
+
 /// The federation's agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charter {
-    /// Format: 1, or 2 where rounds are held.
+    /// Format: 1, 2 where rounds are held, 3 where the ledger counts otherwise than in epsilon by person.
     pub version: u16,
     /// The federation's name.
     pub name: String,
@@ -175,8 +196,11 @@ impl Document for Charter {
     const MAX_BYTES: usize = 512 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != if self.privacy.round.is_some() { 2 } else { 1 } {
-            return Err(Flaw::new("version", "this program reads charters of version 1, and 2 with rounds"));
+        if self.version != self.privacy.version_needed() {
+            return Err(Flaw::new(
+                "version",
+                "this program reads charters of version 1, 2 with rounds, 3 with zCDP, years or a cap by asker",
+            ));
         }
         if self.vocabulary != crate::vocabulary::VOCABULARY {
             return Err(Flaw::new("vocabulary", "this program knows another version of the vocabulary"));
@@ -220,6 +244,9 @@ impl Charter {
         Caps {
             total: self.privacy.epsilon_total,
             by_purpose: self.purposes.iter().map(|p| (p.code.clone(), p.epsilon)).collect::<BTreeMap<_, _>>(),
+            by_asker: self.privacy.epsilon_per_asker,
+            accounting: self.privacy.accounting,
+            unit: self.privacy.unit,
         }
     }
 
@@ -261,6 +288,7 @@ impl Charter {
         let epsilons = [p.epsilon_total, p.epsilon_per_query];
         if epsilons
             .iter()
+            .chain(&p.epsilon_per_asker)
             .chain(self.purposes.iter().map(|p| &p.epsilon))
             .any(|e| *e == MicroEpsilon::default() || *e > MicroEpsilon::MAX)
         {
@@ -281,6 +309,9 @@ impl Charter {
                     limits::CELLS
                 ),
             ));
+        }
+        if p.accounting.delta_e12().is_some_and(|d| !(1..=1_000_000).contains(&d)) {
+            return Err(Flaw::new("privacy", "delta_e12 is between 1 and 1000000: 1e-12 to 1e-6"));
         }
         let Some(round) = &p.round else { return Ok(()) };
         let enough = round.tolerated as usize + 2 <= self.members.len() && self.members.len() >= 3;
@@ -373,6 +404,9 @@ pub(crate) mod samples {
                 incidents_per_cell: 3,
                 nodes_per_person: 1,
                 contributions: 2.min(u32::from(n)),
+                accounting: Accounting::Pure,
+                unit: Unit::Person,
+                epsilon_per_asker: None,
                 round: None,
             },
             purposes: vec![Purpose {

@@ -4,17 +4,22 @@
 //! | --- | --- | --- | --- |
 //! | discrete Laplace of scale s on every cell | L1 distance of integer vectors | max divergence | d_in -> d_in / s |
 //! | sum of shares of Laplace noise whose shapes add up to at least 1 | the same | the same | the same |
+//! | discrete Gaussian of standard deviation sigma on every cell | L2 distance | zCDP | d_in -> d_in^2 / (2 sigma^2) |
+//! | sum of n of these, each of variance at least 2 | L2 distance | zCDP | [`super::Loss::rho`] |
 //!
-//! What must hold: the vector is integer, and one person at one node changes it by at most `d_in` in L1 norm
+//! What must hold: the vector is integer, and one person at one node changes it by at most `d_in` in the norm named
 //! (the plan's bounding sees to that). Proof: Ghosh, Roughgarden and Sundararajan 2009; Canonne, Kamath and
-//! Steinke 2020 (arXiv 2004.00010), whose sampler is exact over the integers.
+//! Steinke 2020 (arXiv 2004.00010), whose samplers are exact over the integers.
 
 use num_bigint::BigInt;
-use prio::dp::{Rational, distributions::DiscreteLaplace};
+use prio::dp::{
+    Rational,
+    distributions::{DiscreteGaussian, DiscreteLaplace},
+};
 use rand::{CryptoRng, distr::Distribution as _};
 use serde::{Deserialize, Serialize};
 
-use super::{budget::MicroEpsilon, chance::Ratio, shares::LaplaceShare};
+use super::{chance::Ratio, epsilon::MicroEpsilon, guarantee::Sensitivity, shares::LaplaceShare};
 use crate::document::Flaw;
 
 /// Largest magnitude of a released value: every JSON reader holds it exactly (RFC 8259 §6).
@@ -43,7 +48,18 @@ pub enum Mechanism {
         /// Shape of one share, denominator; at least the numerator.
         shape_denominator: u64,
     },
+    /// Discrete Gaussian: P(x) proportional to exp(-x^2 / (2 sigma^2)). A share of such noise is one, too.
+    DiscreteGaussian {
+        /// Standard deviation, in sixteenths; at least [`LEAST_SIGMA`].
+        sigma_sixteenths: u64,
+    },
 }
+
+/// Least standard deviation of Gaussian noise, in sixteenths: 23/16, of variance 2.07. From 2 on a sum of discrete
+/// Gaussians is all but one itself.
+const LEAST_SIGMA: u64 = 23;
+/// Largest standard deviation of Gaussian noise, in sixteenths: 2^32.
+const MOST_SIGMA: u64 = 1 << 36;
 
 impl Mechanism {
     /// Discrete Laplace that gives `epsilon` for L1 sensitivity `l1`: scale `l1 / epsilon`, kept exact.
@@ -83,8 +99,78 @@ impl Mechanism {
         shares.share().map(|_| shares)
     }
 
+    /// Discrete Gaussian noise of which `samples` together give rho = epsilon^2 / 2: the smallest sigma on the
+    /// grid of sixteenths with samples sigma^2 >= D^2 / epsilon^2, D the L2 sensitivity. Integers all the way, so
+    /// that every node comes to the same.
+    pub fn discrete_gaussian(
+        sensitivity: Sensitivity,
+        epsilon: MicroEpsilon,
+        samples: u64,
+    ) -> Result<Self, Flaw> {
+        let flaw = || Flaw::new("epsilon", "no Gaussian noise has this epsilon and sensitivity");
+        let square = u128::from(epsilon.micros()) * u128::from(epsilon.micros()) * u128::from(samples);
+        // (16 sigma)^2 >= 256 D^2 10^12 / (samples micros^2)
+        let wanted = sensitivity.l2_squared().checked_mul(256_000_000_000_000).ok_or_else(flaw)?;
+        if square == 0 {
+            return Err(flaw());
+        }
+        let wanted = wanted.div_ceil(square);
+        let root = wanted.isqrt();
+        let root = root + u128::from(root * root < wanted);
+        let sigma_sixteenths = u64::try_from(root).map_err(|_| flaw())?.max(LEAST_SIGMA);
+        Self::gaussian(sigma_sixteenths).ok_or_else(flaw)
+    }
+
+    /// Discrete Gaussian noise of that standard deviation, in sixteenths, if it is within the bounds.
+    pub(crate) fn gaussian(sigma_sixteenths: u64) -> Option<Self> {
+        (LEAST_SIGMA..=MOST_SIGMA)
+            .contains(&sigma_sixteenths)
+            .then_some(Self::DiscreteGaussian { sigma_sixteenths })
+    }
+
+    /// Standard deviation of Gaussian noise in sixteenths; none of other noise.
+    pub(crate) const fn sigma_sixteenths(&self) -> Option<u64> {
+        match self {
+            Self::DiscreteGaussian { sigma_sixteenths } => Some(*sigma_sixteenths),
+            Self::DiscreteLaplace { .. } | Self::LaplaceShares { .. } => None,
+        }
+    }
+
+    /// Standard deviation of Gaussian noise, to describe it; none of other noise.
+    pub fn sigma(&self) -> Option<f64> {
+        self.sigma_sixteenths().map(|s| s as f64 / 16.0)
+    }
+
+    /// Gaussian noise of more than `self`, so much more that the difference can be drawn; at least `wanted`.
+    pub(crate) fn gaussian_above(&self, wanted: u64) -> Option<Self> {
+        let own = self.sigma_sixteenths()?;
+        if wanted <= own {
+            return Some(*self);
+        }
+        let least = u128::from(own) * u128::from(own) + u128::from(LEAST_SIGMA) * u128::from(LEAST_SIGMA);
+        Self::gaussian(u64::try_from(least.isqrt() + 1).ok()?.max(wanted))
+    }
+
+    /// The Gaussian noise that is missing to `larger`. Drawn on the same grid, so it may be a little more.
+    fn gaussian_missing(own: u64, larger: u64) -> Result<Option<Self>, Flaw> {
+        let square = |s: u64| u128::from(s) * u128::from(s);
+        match square(larger).checked_sub(square(own)) {
+            Some(0) => Ok(None),
+            Some(missing) => {
+                let root = missing.isqrt();
+                let root = u64::try_from(root + u128::from(root * root < missing)).unwrap_or(u64::MAX);
+                let enough = Self::gaussian(root);
+                enough.map(Some).ok_or_else(|| Flaw::new("noise", "too little is missing to draw it"))
+            }
+            None => Err(Flaw::new("noise", "there is more noise than the other asks for")),
+        }
+    }
+
     /// The noise that is missing where this was added and `larger` should have been: none if they are the same.
     pub(crate) fn missing_to(&self, larger: &Self) -> Result<Option<Self>, Flaw> {
+        if let (Some(own), Some(larger)) = (self.sigma_sixteenths(), larger.sigma_sixteenths()) {
+            return Self::gaussian_missing(own, larger);
+        }
         let (
             Self::LaplaceShares { shape_numerator: a, shape_denominator: b, .. },
             Self::LaplaceShares {
@@ -121,10 +207,12 @@ impl Mechanism {
             | Self::LaplaceShares { scale_numerator, scale_denominator, .. } => {
                 (*scale_numerator, *scale_denominator)
             }
+            Self::DiscreteGaussian { sigma_sixteenths } => (*sigma_sixteenths, 16),
         }
     }
 
-    /// The scale as a real number, to describe it; sampling never uses it.
+    /// The scale (of Gaussian noise its standard deviation) as a real number, to describe it; sampling never uses
+    /// it.
     pub fn scale(&self) -> f64 {
         let (numerator, denominator) = self.scale_ratio();
         numerator as f64 / denominator as f64
@@ -133,11 +221,30 @@ impl Mechanism {
     /// The shape of what one node adds, to describe it: 1 for whole noise.
     pub fn shape(&self) -> f64 {
         match self {
-            Self::DiscreteLaplace { .. } => 1.0,
+            Self::DiscreteLaplace { .. } | Self::DiscreteGaussian { .. } => 1.0,
             Self::LaplaceShares { shape_numerator, shape_denominator, .. } => {
                 *shape_numerator as f64 / *shape_denominator as f64
             }
         }
+    }
+
+    /// Variance of one sample.
+    pub fn variance(&self) -> f64 {
+        if self.sigma_sixteenths().is_some() {
+            return self.scale() * self.scale();
+        }
+        // 2 p / (1-p)^2 = 1 / (2 sinh^2(a/2)) with a = 1 / scale.
+        let sinh = (0.5 / self.scale()).sinh();
+        self.shape() / (2.0 * sinh * sinh)
+    }
+
+    /// A bound that one sample passes, on either side, with a chance below `2 exp(-log_odds)`. Shapes are at most 1.
+    pub(crate) fn bound(&self, log_odds: f64) -> f64 {
+        if self.sigma_sixteenths().is_some() {
+            // Discrete Gaussians are subgaussian with their sigma (Canonne, Kamath and Steinke 2020, Lemma 8).
+            return self.scale() * (2.0 * log_odds).sqrt();
+        }
+        self.scale() * log_odds
     }
 
     fn share(&self) -> Result<LaplaceShare, Flaw> {
@@ -162,24 +269,39 @@ impl Mechanism {
 
     /// Adds a fresh sample to every value. The result is held within [`MAX_VALUE`]: post-processing, free.
     pub(crate) fn add_to<R: CryptoRng + ?Sized>(&self, values: &mut [i64], rng: &mut R) -> Result<(), Flaw> {
-        let Self::DiscreteLaplace { scale_numerator, scale_denominator } = self else {
-            let share = self.share()?;
-            for value in values {
-                *value = value.saturating_add(share.sample(rng)).clamp(-MAX_VALUE, MAX_VALUE);
-            }
-            return Ok(());
-        };
         let refused = |_| Flaw::new("mechanism", "the scale is not a positive rational");
-        let scale = Rational::from_unsigned(*scale_numerator, *scale_denominator).map_err(refused)?;
-        let laplace = DiscreteLaplace::new(scale).map_err(refused)?;
-        for value in values {
-            let noise: BigInt = laplace.sample(rng);
-            let noisy = BigInt::from(*value) + noise;
-            let bound = if noisy.sign() == num_bigint::Sign::Minus { -MAX_VALUE } else { MAX_VALUE };
-            *value = i64::try_from(noisy).unwrap_or(bound).clamp(-MAX_VALUE, MAX_VALUE);
+        let (numerator, denominator) = self.scale_ratio();
+        let scale = Rational::from_unsigned(numerator, denominator).map_err(refused)?;
+        match self {
+            Self::LaplaceShares { .. } => {
+                let share = self.share()?;
+                values.iter_mut().for_each(|value| *value = held(*value, share.sample(rng)));
+            }
+            Self::DiscreteLaplace { .. } => {
+                let laplace = DiscreteLaplace::new(scale).map_err(refused)?;
+                values.iter_mut().for_each(|value| *value = held(*value, whole(&laplace.sample(rng))));
+            }
+            Self::DiscreteGaussian { sigma_sixteenths } => {
+                if Self::gaussian(*sigma_sixteenths).is_none() {
+                    return Err(Flaw::new("mechanism", "so little Gaussian noise is not drawn"));
+                }
+                let gaussian = DiscreteGaussian::new(scale).map_err(refused)?;
+                values.iter_mut().for_each(|value| *value = held(*value, whole(&gaussian.sample(rng))));
+            }
         }
         Ok(())
     }
+}
+
+/// `value + noise`, held within [`MAX_VALUE`].
+fn held(value: i64, noise: i64) -> i64 {
+    value.saturating_add(noise).clamp(-MAX_VALUE, MAX_VALUE)
+}
+
+/// A sample as a machine word; one that is too large for it is as large as there is.
+fn whole(noise: &BigInt) -> i64 {
+    let most = if noise.sign() == num_bigint::Sign::Minus { i64::MIN } else { i64::MAX };
+    i64::try_from(noise).unwrap_or(most)
 }
 
 const fn gcd(a: u64, b: u64) -> u64 {

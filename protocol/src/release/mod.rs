@@ -4,10 +4,14 @@
 //! carries the contributions as signed, so nobody need trust the member who added them up. In mode `round` shares
 //! of noise were summed secretly; the release carries the commitments that the total opens.
 
+mod estimate;
+mod expected;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use estimate::{Estimates, Margin, Range};
+pub use expected::Expected;
 pub use verify::{Check, NAMES as CHECK_NAMES, Report, verify};
 
 use crate::{
@@ -21,16 +25,19 @@ use crate::{
 };
 
 impl Guarantee {
-    /// The guarantee of one release of `plan` in mode `local`.
-    pub fn local(plan: &Plan, charter: &Charter) -> Self {
+    /// The guarantee of one release of `plan` in mode `local`: that of one node's noise.
+    pub fn local(plan: &Plan, charter: &Charter) -> Result<Self, Flaw> {
         let g = charter.privacy.nodes_per_person;
-        Self {
-            epsilon: plan.epsilon(),
-            delta_e12: 0,
+        let (mechanism, loss) = (plan.mechanism()?, plan.loss());
+        Ok(Self {
+            epsilon: loss.epsilon(&mechanism, 1.0)?,
+            delta_e12: mechanism.sigma().and(plan.accounting().delta_e12()).unwrap_or_default(),
+            rho_e12: loss.rho_e12(&mechanism, 1.0),
+            unit: plan.unit(),
             nodes_per_person: g,
-            epsilon_at_those_nodes: plan.epsilon().times(u64::from(g)),
+            epsilon_at_those_nodes: loss.of_group(g).epsilon(&mechanism, 1.0)?,
             members: None,
-        }
+        })
     }
 }
 
@@ -142,7 +149,7 @@ impl Release {
             mechanism,
             values: sum(&contributions, plan.cells()),
             interval: Interval::of_sum(&mechanism, contributions.len())?,
-            guarantee: Guarantee::local(&plan, charter.document()),
+            guarantee: Guarantee::local(&plan, charter.document())?,
             plan,
             contributions: contributions.iter().map(|c| c.envelope().clone()).collect(),
             round: None,

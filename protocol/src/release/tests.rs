@@ -43,6 +43,7 @@ fn contribution(member: &NodeSecret, seed: u64) -> Signed<Contribution> {
         round: None,
         purpose: "research".into(),
         epsilon: plan.epsilon(),
+        years: None,
         asker: secret(1).node_id(),
         at: now(),
     };

@@ -359,7 +359,7 @@ fn guarantee(
     held: &Held,
 ) -> Result<String, String> {
     let (mechanism, own) = match held {
-        Held::Contributions(_) => (plan.mechanism(), Ok(Guarantee::local(plan, charter.document()))),
+        Held::Contributions(_) => (plan.mechanism(), Guarantee::local(plan, charter.document())),
         Held::Round(proven, _) => {
             let mechanism = proven.round.parameters().mechanism;
             (Ok(mechanism), proven.round.terms().guarantee(&mechanism, proven.included()))
@@ -385,11 +385,17 @@ fn guarantee(
     Ok(described)
 }
 
-/// Equal, but for one millionth where an epsilon was computed with real numbers.
+/// Equal, but for one millionth where an epsilon was computed with real numbers, and as little of a rho.
 fn same(own: &Guarantee, stated: &Guarantee) -> bool {
     let near = |a: MicroEpsilon, b: MicroEpsilon| a.micros().abs_diff(b.micros()) <= 1;
+    let rho = match (own.rho_e12, stated.rho_e12) {
+        (Some(a), Some(b)) => a.abs_diff(b) <= 1 + a / 1_000_000_000,
+        (None, None) => true,
+        _ => false,
+    };
     let members = match (&own.members, &stated.members) {
-        (None, None) => return own == stated,
+        (None, None) if rho && own.rho_e12.is_none() => return own == stated,
+        (None, None) => true,
         (Some(a), Some(b)) => {
             a.colluding == b.colluding
                 && near(a.epsilon_colluding, b.epsilon_colluding)
@@ -398,6 +404,8 @@ fn same(own: &Guarantee, stated: &Guarantee) -> bool {
         _ => false,
     };
     members
+        && rho
+        && own.unit == stated.unit
         && near(own.epsilon, stated.epsilon)
         && near(own.epsilon_at_those_nodes, stated.epsilon_at_those_nodes)
         && own.nodes_per_person == stated.nodes_per_person

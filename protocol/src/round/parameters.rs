@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     document::{Charter, Flaw, Signed, charter::RoundPolicy},
     id::Id,
-    privacy::{AgainstMembers, Guarantee, Loss, Mechanism, MicroEpsilon},
+    privacy::{Accounting, AgainstMembers, Guarantee, Mechanism, MicroEpsilon},
     statistic::{Mode, Plan},
 };
 
@@ -81,34 +81,47 @@ impl Terms {
     }
 
     /// Against every aggregator together, who see each vector with its own share of noise alone.
-    fn against_aggregators(&self, shape: f64) -> Result<MicroEpsilon, Flaw> {
-        self.loss()?.epsilon(shape)
+    fn against_aggregators(&self, mechanism: &Mechanism) -> Result<MicroEpsilon, Flaw> {
+        self.plan.loss().epsilon(mechanism, 1.0)
     }
 
-    fn loss(&self) -> Result<Loss, Flaw> {
-        Ok(Loss::new(&self.plan.mechanism()?, self.plan.cells_per_person(), self.plan.per_cell()))
+    /// The shares of noise of every law that the charter allows, for a roster of `seats`.
+    pub(crate) fn mechanisms(&self, seats: usize) -> Result<Vec<Mechanism>, Flaw> {
+        let holding = holding(self, seats)?;
+        let gaussian = self.plan.accounting().delta_e12().and_then(|_| gaussian(self, holding, None).ok());
+        Ok(laplace(self, holding, None).ok().into_iter().chain(gaussian).collect())
+    }
+
+    /// Most that one member counts in one cell; where numbers are summed, that many of the largest.
+    pub fn most_in_cell(&self) -> u64 {
+        u64::from(self.policy.most_in_cell) * u64::from(self.plan.measure().per_incident())
     }
 
     /// What a release of `included` vectors guarantees, each with one share of `mechanism`.
     pub fn guarantee(&self, mechanism: &Mechanism, included: usize) -> Result<Guarantee, Flaw> {
-        let shape = mechanism.shape();
         let (s, t) = (included as f64, f64::from(self.policy.tolerated));
-        let loss = self.loss()?;
-        let epsilon_at_those_nodes = loss.of_group(self.nodes_per_person).epsilon(s * shape)?;
+        let loss = self.plan.loss();
+        let epsilon_at_those_nodes = loss.of_group(self.nodes_per_person).epsilon(mechanism, s)?;
         // (epsilon, (1 + e^epsilon) edge) where no share is cut but with probability `edge` (docs/privacy.md).
         let edge = (1.0 + (epsilon_at_those_nodes.micros() as f64 / 1e6).exp()) * (-EDGE).exp();
         if edge > 1e-9 {
             return Err(Flaw::new("epsilon", "so large an epsilon leaves no useful delta"));
         }
         Ok(Guarantee {
-            epsilon: loss.epsilon(s * shape)?,
-            delta_e12: (edge * 1e12).ceil().max(1.0) as u64,
+            epsilon: loss.epsilon(mechanism, s)?,
+            delta_e12: mechanism
+                .sigma()
+                .and(self.plan.accounting().delta_e12())
+                .unwrap_or_default()
+                .saturating_add((edge * 1e12).ceil().max(1.0) as u64),
+            rho_e12: loss.rho_e12(mechanism, s),
+            unit: self.plan.unit(),
             nodes_per_person: self.nodes_per_person,
             epsilon_at_those_nodes,
             members: Some(AgainstMembers {
                 colluding: self.policy.tolerated,
-                epsilon_colluding: loss.epsilon((s - t) * shape)?,
-                epsilon_aggregators: self.against_aggregators(shape)?,
+                epsilon_colluding: loss.epsilon(mechanism, s - t)?,
+                epsilon_aggregators: self.against_aggregators(mechanism)?,
             }),
         })
     }
@@ -127,28 +140,32 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// For a roster of `seats`: a shape of 1/(n-t), or more where the charter's cap against aggregators or
-    /// `at_least` asks for it.
+    /// For a roster of `seats`: of the laws of noise that the charter allows, the one whose shares have the least
+    /// variance. With `at_least`, noise of the same law and at least as much of it.
     pub fn new(terms: &Terms, seats: usize, at_least: Option<&Mechanism>) -> Result<Self, Flaw> {
         let holding = holding(terms, seats)?;
-        let shape_needed = at_least.map_or(0.0, Mechanism::shape);
-        let enough = |(numerator, denominator): (u64, u64)| {
-            let shape = numerator as f64 / denominator as f64;
-            shape >= shape_needed && self::capped(terms, shape, 0)
+        let was_gaussian = at_least.map(|before| before.sigma().is_some());
+        let gaussian = match terms.plan.accounting() {
+            Accounting::Zcdp { .. } if was_gaussian != Some(false) => {
+                Some(gaussian(terms, holding, at_least))
+            }
+            _ => None,
         };
-        let smallest = (1, holding);
-        let shape = if enough(smallest) {
-            smallest
-        } else {
-            let steps: Vec<u64> = (1..=SHAPE_STEPS).filter(|i| i * holding >= SHAPE_STEPS).collect();
-            let at = steps.partition_point(|i| !enough((*i, SHAPE_STEPS)));
-            let numerator = steps.get(at).ok_or_else(|| {
-                Flaw::new("epsilon", "no share of noise keeps to the charter's cap against aggregators")
-            })?;
-            (*numerator, SHAPE_STEPS)
+        let laplace = (was_gaussian != Some(true)).then(|| laplace(terms, holding, at_least));
+        let mechanism = match (laplace, gaussian) {
+            (Some(Ok(laplace)), Some(Ok(gaussian))) => {
+                if laplace.variance() <= gaussian.variance() {
+                    laplace
+                } else {
+                    gaussian
+                }
+            }
+            (Some(Ok(one)), _) | (_, Some(Ok(one))) => one,
+            (Some(Err(flaw)), _) | (None, Some(Err(flaw))) => return Err(flaw),
+            (None, None) => {
+                return Err(Flaw::new("noise", "the noise before is not of a law of this charter"));
+            }
         };
-        let plan = terms.plan();
-        let mechanism = Mechanism::laplace_shares(plan.l1_sensitivity(), plan.epsilon(), shape)?;
         let offset = least_offset(terms, seats, &mechanism).ceil() as u64 + 1;
         let parameters = Self { mechanism, offset, bits: bits(terms, offset)? };
         parameters.check(terms, seats)?;
@@ -159,19 +176,32 @@ impl Parameters {
     /// two machines which round differently agree.
     pub fn check(&self, terms: &Terms, seats: usize) -> Result<(), Flaw> {
         let flaw = |what: &str| Flaw::new("parameters", what);
-        let Mechanism::LaplaceShares { shape_numerator, shape_denominator, .. } = self.mechanism else {
-            return Err(flaw("a round draws its noise in shares"));
-        };
         let plan = terms.plan();
-        let shape = (shape_numerator, shape_denominator);
-        if Mechanism::laplace_shares(plan.l1_sensitivity(), plan.epsilon(), shape) != Ok(self.mechanism) {
-            return Err(flaw("the noise is not that of the plan"));
-        }
         let holding = holding(terms, seats)?;
-        if u128::from(shape_numerator) * u128::from(holding) < u128::from(shape_denominator) {
-            return Err(flaw("the shares of those who must report do not add up to whole noise"));
+        match self.mechanism {
+            Mechanism::LaplaceShares { shape_numerator, shape_denominator, .. } => {
+                let shape = (shape_numerator, shape_denominator);
+                let own = Mechanism::laplace_shares(plan.sensitivity().l1(), plan.epsilon(), shape);
+                if own != Ok(self.mechanism) {
+                    return Err(flaw("the noise is not that of the plan"));
+                }
+                if u128::from(shape_numerator) * u128::from(holding) < u128::from(shape_denominator) {
+                    return Err(flaw("the shares of those who must report do not add up to whole noise"));
+                }
+            }
+            Mechanism::DiscreteGaussian { sigma_sixteenths } => {
+                if plan.accounting() == Accounting::Pure || Mechanism::gaussian(sigma_sixteenths).is_none() {
+                    return Err(flaw("this charter has no such noise"));
+                }
+                let price = plan.accounting().price(plan.epsilon()) as f64 * 1e-12;
+                let rho = plan.loss().rho(&self.mechanism, holding as f64);
+                if !rho.is_some_and(|rho| rho <= price * (1.0 + 1e-9)) {
+                    return Err(flaw("the shares of those who must report do not add up to whole noise"));
+                }
+            }
+            Mechanism::DiscreteLaplace { .. } => return Err(flaw("a round draws its noise in shares")),
         }
-        if !capped(terms, self.mechanism.shape(), 1) {
+        if !capped(terms, &self.mechanism, 1) {
             return Err(flaw("a share is smaller than the charter's cap against aggregators allows"));
         }
         let least = least_offset(terms, seats, &self.mechanism);
@@ -201,20 +231,57 @@ fn holding(terms: &Terms, seats: usize) -> Result<u64, Flaw> {
     }
 }
 
-fn capped(terms: &Terms, shape: f64, margin: u64) -> bool {
-    let cap = terms.policy.epsilon_aggregators.micros();
-    terms.against_aggregators(shape).is_ok_and(|e| e.micros() <= cap + margin)
+/// Shares of Laplace noise: of shape 1/(n-t), or of more where the charter's cap against aggregators or `at_least`
+/// asks for it.
+fn laplace(terms: &Terms, holding: u64, at_least: Option<&Mechanism>) -> Result<Mechanism, Flaw> {
+    let plan = terms.plan();
+    let least = at_least.map_or(0.0, Mechanism::shape);
+    let of = |shape| Mechanism::laplace_shares(plan.sensitivity().l1(), plan.epsilon(), shape);
+    let enough = |shape| of(shape).is_ok_and(|m| m.shape() >= least && capped(terms, &m, 0));
+    if enough((1, holding)) {
+        return of((1, holding));
+    }
+    let steps: Vec<u64> = (1..=SHAPE_STEPS).filter(|i| i * holding >= SHAPE_STEPS).collect();
+    let at = steps.partition_point(|i| !enough((*i, SHAPE_STEPS)));
+    match steps.get(at) {
+        Some(numerator) => of((*numerator, SHAPE_STEPS)),
+        None => Err(Flaw::new("epsilon", "no share of noise keeps to the charter's cap against aggregators")),
+    }
 }
 
-/// A share passes B with a chance below 2 exp(-B / scale), since its shape is at most 1. So that none of n L
-/// shares does, but with a chance of exp(-EDGE): B = scale (ln(2 n L) + EDGE).
+/// Shares of Gaussian noise: each a (n-t)th of the variance, or more for the same reasons.
+fn gaussian(terms: &Terms, holding: u64, at_least: Option<&Mechanism>) -> Result<Mechanism, Flaw> {
+    let flaw = || Flaw::new("epsilon", "no share of noise keeps to the charter's cap against aggregators");
+    let first = terms.plan().gaussian(holding)?;
+    let (mut low, mut high) = (first.sigma_sixteenths().unwrap_or_default(), 1u64 << 36);
+    let enough = |s: u64| Mechanism::gaussian(s).is_some_and(|m| capped(terms, &m, 0));
+    if !enough(high) {
+        return Err(flaw());
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        if enough(middle) { high = middle } else { low = middle + 1 }
+    }
+    match at_least {
+        Some(before) => before.gaussian_above(low),
+        None => Mechanism::gaussian(low),
+    }
+    .ok_or_else(flaw)
+}
+
+fn capped(terms: &Terms, mechanism: &Mechanism, margin: u64) -> bool {
+    let cap = terms.policy.epsilon_aggregators.micros();
+    terms.against_aggregators(mechanism).is_ok_and(|e| e.micros() <= cap + margin)
+}
+
+/// B, which none of n L shares passes but with a chance of exp(-EDGE): each does with one below exp(-EDGE) / (n L).
 fn least_offset(terms: &Terms, seats: usize, mechanism: &Mechanism) -> f64 {
-    mechanism.scale() * ((2.0 * seats as f64 * terms.plan.cells() as f64).ln() + EDGE)
+    mechanism.bound((2.0 * seats as f64 * terms.plan.cells() as f64).ln() + EDGE)
 }
 
 /// The bits that hold every count with its offset, and noise up to the offset.
 fn bits(terms: &Terms, offset: u64) -> Result<u32, Flaw> {
-    let largest = offset.checked_mul(2).and_then(|o| o.checked_add(u64::from(terms.policy.most_in_cell)));
+    let largest = offset.checked_mul(2).and_then(|o| o.checked_add(terms.most_in_cell()));
     match largest.map(|l| u64::BITS - l.leading_zeros()) {
         Some(bits) if bits <= MOST_BITS => Ok(bits),
         _ => Err(Flaw::new("epsilon", "so little epsilon needs more noise than a round can carry")),
@@ -265,8 +332,66 @@ mod tests {
         assert!(Parameters { offset: own.offset / 2, ..own }.check(&terms, 5).is_err());
         assert!(Parameters { offset: own.offset * 2, ..own }.check(&terms, 5).is_err());
         assert!(Parameters { bits: own.bits - 1, ..own }.check(&terms, 5).is_err());
-        let whole = Mechanism::discrete_laplace(terms.plan().l1_sensitivity(), terms.plan().epsilon());
+        let whole = Mechanism::discrete_laplace(terms.plan().sensitivity().l1(), terms.plan().epsilon());
         assert!(Parameters { mechanism: whole.unwrap(), ..own }.check(&terms, 5).is_err());
         assert!(Parameters::new(&terms, 2, None).is_err(), "two learn each other's count from the sum");
+    }
+
+    fn zcdp_terms(cells_per_person: u32, cap: &str) -> Terms {
+        let mut charter = crate::document::charter::samples::charter(5);
+        charter.version = 3;
+        charter.privacy.accounting = Accounting::Zcdp { delta_e12: 1000 };
+        charter.privacy.cells_per_person = cells_per_person;
+        charter.privacy.round =
+            Some(RoundPolicy { tolerated: 1, epsilon_aggregators: cap.parse().unwrap(), most_in_cell: 1000 });
+        let charter = Signed::new(charter, &crate::document::charter::samples::secret(1)).unwrap();
+        let mut query = samples::query(5, "1");
+        query.charter = charter.id();
+        Terms::new(Plan::new(&query, &charter).unwrap(), &charter).unwrap()
+    }
+
+    #[test]
+    fn where_one_person_touches_many_cells_the_planner_takes_gaussian_noise() {
+        let terms = zcdp_terms(20, "100");
+        let own = Parameters::new(&terms, 5, None).unwrap();
+        let Mechanism::DiscreteGaussian { sigma_sixteenths } = own.mechanism else {
+            panic!("{:?}", own.mechanism)
+        };
+        // sigma^2 = D^2 / (epsilon^2 (n-t)) = 20 / 4.
+        assert!((35..=37).contains(&sigma_sixteenths), "{sigma_sixteenths}");
+        let laplace = super::laplace(&terms, 4, None).unwrap();
+        assert!(laplace.variance() > 30.0 * own.mechanism.variance());
+        let less = Mechanism::DiscreteGaussian { sigma_sixteenths: sigma_sixteenths - 1 };
+        assert!(Parameters { mechanism: less, ..own }.check(&terms, 5).is_err());
+        assert!(own.check(&samples::terms(5, "1"), 5).is_err(), "the charter counts in pure epsilon");
+        let guarantee = terms.guarantee(&own.mechanism, 5).unwrap();
+        assert_eq!(guarantee.delta_e12, 1001);
+        let rho = guarantee.rho_e12.unwrap();
+        assert!(rho < 500_000_000_000 && rho > 300_000_000_000, "{rho}: 5 shares where 4 are enough");
+        let members = guarantee.members.unwrap();
+        assert!(members.epsilon_colluding > guarantee.epsilon);
+        assert!(members.epsilon_aggregators > members.epsilon_colluding);
+        assert!(guarantee.epsilon_at_those_nodes >= guarantee.epsilon);
+    }
+
+    #[test]
+    fn where_every_aggregator_may_collude_laplace_shares_hold_longer() {
+        // At one cell a person and a cap of 3 a Gaussian share would need far more variance.
+        let terms = zcdp_terms(1, "3");
+        let own = Parameters::new(&terms, 5, None).unwrap();
+        assert!(own.mechanism.sigma().is_none(), "{:?}", own.mechanism);
+    }
+
+    #[test]
+    fn gaussian_noise_of_an_earlier_round_is_added_to_and_never_taken_out() {
+        let terms = zcdp_terms(20, "100");
+        let own = Parameters::new(&terms, 5, None).unwrap();
+        let fewer = Parameters::new(&terms, 4, Some(&own.mechanism)).unwrap();
+        assert!(fewer.mechanism.variance() >= own.mechanism.variance() + 2.0);
+        let more = own.mechanism.missing_to(&fewer.mechanism).unwrap().unwrap();
+        assert!(more.variance() + own.mechanism.variance() >= fewer.mechanism.variance());
+        assert!(fewer.mechanism.missing_to(&own.mechanism).is_err());
+        assert_eq!(own.mechanism.missing_to(&own.mechanism), Ok(None));
+        assert_eq!(Parameters::new(&terms, 5, Some(&own.mechanism)).unwrap(), own);
     }
 }

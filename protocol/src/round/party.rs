@@ -364,6 +364,7 @@ impl Party {
             purpose: query.document().purpose.clone(),
             epsilon: plan.epsilon(),
             asker: from,
+            years: plan.years(),
             at,
         };
         let permit = host.authorise(&charge).map_err(|error| match error {

@@ -9,7 +9,7 @@ pub mod vector;
 
 pub use answer::{Contribution, Ground, Refusal};
 pub use plan::{Axis, AxisValues, Plan, PlanError};
-pub use query::{Condition, Measure, Mode, Period, Query};
+pub use query::{Bounded, Condition, Measure, Mode, Period, Query};
 pub use vector::{Exact, Noised, SampleKey};
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::query::{Measure, Mode, Period, Query};
 use crate::{
     codec,
-    document::{Signed, charter::Charter},
+    document::{Flaw, Signed, charter::Charter},
     facet::Facet,
     id::{Id, serde_as_text},
     limits,
-    privacy::{Mechanism, MicroEpsilon},
-    vocabulary::{Code, Dimension},
+    privacy::{Accounting, Loss, Mechanism, MicroEpsilon, Sensitivity, Unit},
+    vocabulary::{Code, Dimension, Field, UNKNOWN},
 };
 
 /// One direction in which an answer is broken down.
@@ -27,6 +27,8 @@ pub enum Axis {
     Quarter,
     /// By calendar year.
     Year,
+    /// By the bins of a number: a histogram.
+    Field(Field),
 }
 
 impl fmt::Display for Axis {
@@ -35,6 +37,7 @@ impl fmt::Display for Axis {
             Self::Coded(dimension) => f.write_str(dimension.name()),
             Self::Quarter => f.write_str("quarter"),
             Self::Year => f.write_str("year"),
+            Self::Field(field) => f.write_str(field.name()),
         }
     }
 }
@@ -51,7 +54,9 @@ impl FromStr for Axis {
         match s {
             "quarter" => Ok(Self::Quarter),
             "year" => Ok(Self::Year),
-            _ => s.parse().map(Self::Coded).map_err(|_| AxisError(s.chars().take(40).collect())),
+            _ => (s.parse().map(Self::Coded))
+                .or_else(|_| s.parse().map(Self::Field))
+                .map_err(|_| AxisError(s.chars().take(40).collect())),
         }
     }
 }
@@ -60,7 +65,8 @@ serde_as_text!(Axis);
 
 fn axis_names() -> String {
     let coded = Dimension::ALL.iter().map(|d| d.name());
-    coded.chain(["quarter", "year"]).collect::<Vec<_>>().join(", ")
+    let fields = Field::ALL.map(Field::name);
+    coded.chain(["quarter", "year"]).chain(fields).collect::<Vec<_>>().join(", ")
 }
 
 /// An axis with its values, in the order of the cells.
@@ -69,7 +75,7 @@ fn axis_names() -> String {
 pub struct AxisValues {
     /// The axis.
     pub axis: Axis,
-    /// Codes, quarters or years, as text.
+    /// Codes, quarters, years or bins, as text.
     pub values: Vec<String>,
 }
 
@@ -133,6 +139,10 @@ pub struct Plan {
     incidents_per_cell: u32,
     #[serde(rename = "epsilon_micros")]
     epsilon: MicroEpsilon,
+    #[serde(default, skip_serializing_if = "Accounting::is_pure")]
+    accounting: Accounting,
+    #[serde(default, skip_serializing_if = "Unit::is_person")]
+    unit: Unit,
 }
 
 impl Plan {
@@ -152,7 +162,8 @@ impl Plan {
         }
         let conditions = canonical_conditions(query)?;
         let axes = axes(query, &conditions, policy.cells)?;
-        let cells: u64 = axes.iter().map(|a| a.values.len() as u64).product();
+        let groups: u64 = axes.iter().map(|a| a.values.len() as u64).product();
+        let cells = groups.saturating_mul(query.measure.parts() as u64);
         if cells > u64::from(policy.cells).min(limits::CELLS as u64) {
             return Err(PlanError::TooDetailed { cells, most: policy.cells });
         }
@@ -168,12 +179,14 @@ impl Plan {
             conditions,
             period: query.period,
             axes,
-            cells_per_person: asked.min(u32::try_from(cells).unwrap_or(asked)),
+            cells_per_person: asked.min(u32::try_from(groups).unwrap_or(asked)),
             incidents_per_cell: match query.measure {
-                Measure::Incidents => policy.incidents_per_cell,
                 Measure::People => 1,
+                Measure::Incidents | Measure::Sum(_) | Measure::Mean(_) => policy.incidents_per_cell,
             },
             epsilon: query.epsilon,
+            accounting: policy.accounting,
+            unit: policy.unit,
         };
         plan.mechanism().map_err(|_| PlanError::NoMechanism)?;
         Ok(plan)
@@ -185,7 +198,7 @@ impl Plan {
         Id::of(&codec::encode(self, limits::DOCUMENT_BYTES).unwrap_or_default())
     }
 
-    /// The axes with their values; cells are in row-major order, the last axis running fastest.
+    /// The axes with their values; groups are in row-major order, the last axis running fastest.
     pub fn axes(&self) -> &[AxisValues] {
         &self.axes
     }
@@ -200,24 +213,39 @@ impl Plan {
         self.measure
     }
 
-    /// Number of cells L; 1 when nothing is grouped by.
-    pub fn cells(&self) -> usize {
+    /// Combinations of the axes' values; 1 when nothing is grouped by.
+    pub fn groups(&self) -> usize {
         self.axes.iter().map(|a| a.values.len()).product()
     }
 
-    /// C: most cells that one person counts in.
+    /// Number of cells L: one a group, or two where a mean is asked for. Those of the numbers come first, then
+    /// those of what they lack.
+    pub fn cells(&self) -> usize {
+        self.groups() * self.measure.parts()
+    }
+
+    /// C: most groups that one person counts in.
     pub const fn cells_per_person(&self) -> u32 {
         self.cells_per_person
     }
 
-    /// m: most that one person adds to one cell.
-    pub const fn per_cell(&self) -> u32 {
+    /// m: most incidents of one person that count in one group.
+    pub const fn incidents_per_cell(&self) -> u32 {
         self.incidents_per_cell
     }
 
-    /// Most by which one person's records change the vector, in L1 norm: C m.
-    pub fn l1_sensitivity(&self) -> u64 {
-        u64::from(self.cells_per_person) * u64::from(self.incidents_per_cell)
+    /// Most that one person adds to one group: m, times the bound of a number.
+    pub fn per_cell(&self) -> u64 {
+        u64::from(self.incidents_per_cell) * u64::from(self.measure.per_incident())
+    }
+
+    /// By how much one person's records change the vector.
+    pub fn sensitivity(&self) -> Sensitivity {
+        Sensitivity {
+            cells: self.cells_per_person,
+            change: self.per_cell(),
+            parts: self.measure.parts() as u32,
+        }
     }
 
     /// What each node is asked to spend.
@@ -235,14 +263,71 @@ impl Plan {
         self.charter
     }
 
-    /// The whole noise of the plan: what each node adds in mode `local`, what the shares of a round come to.
-    pub fn mechanism(&self) -> Result<Mechanism, crate::document::Flaw> {
-        Mechanism::discrete_laplace(self.l1_sensitivity(), self.epsilon)
+    /// How the charter's ledgers count.
+    pub const fn accounting(&self) -> Accounting {
+        self.accounting
     }
 
-    /// The values of cell `index` along each axis.
+    /// Whose records the guarantee covers as one.
+    pub const fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// The calendar years whose incidents it may count; none for all there are.
+    pub fn years(&self) -> Option<(i16, i16)> {
+        self.period.map(|p| (p.from.year(), p.to.year()))
+    }
+
+    /// The privacy loss of its vector.
+    pub fn loss(&self) -> Loss {
+        Loss::new(self.sensitivity(), self.accounting)
+    }
+
+    /// The noise that each node adds in mode `local`: of the laws that the charter allows, the one with less
+    /// variance at the same price.
+    pub fn mechanism(&self) -> Result<Mechanism, Flaw> {
+        let laplace = self.laplace();
+        let gaussian = match self.accounting {
+            Accounting::Pure => return laplace,
+            Accounting::Zcdp { .. } => self.gaussian(1)?,
+        };
+        match laplace {
+            // Compared as they are written: 2 s^2, above the variance of discrete Laplace by less than 1/6.
+            Ok(laplace) if 2.0 * laplace.scale().powi(2) <= gaussian.variance() => Ok(laplace),
+            _ => Ok(gaussian),
+        }
+    }
+
+    /// The noise of every law that the charter allows, for its price.
+    pub(crate) fn mechanisms(&self) -> Vec<Mechanism> {
+        let gaussian = self.accounting.delta_e12().and_then(|_| self.gaussian(1).ok());
+        self.laplace().ok().into_iter().chain(gaussian).collect()
+    }
+
+    /// Whole discrete Laplace noise for its price.
+    pub(crate) fn laplace(&self) -> Result<Mechanism, Flaw> {
+        Mechanism::discrete_laplace(self.sensitivity().l1(), self.epsilon)
+    }
+
+    /// Discrete Gaussian noise of which `samples` together are enough for its price.
+    pub(crate) fn gaussian(&self, samples: u64) -> Result<Mechanism, Flaw> {
+        let mut mechanism = Mechanism::discrete_gaussian(self.sensitivity(), self.epsilon, samples)?;
+        // What a sum of discrete Gaussians lacks to be one may need a step more.
+        let price = self.accounting.price(self.epsilon) as f64 * 1e-12;
+        for _ in 0..4 {
+            if self.loss().rho(&mechanism, samples as f64).is_some_and(|rho| rho <= price) {
+                return Ok(mechanism);
+            }
+            let sigma = mechanism.sigma_sixteenths().unwrap_or_default();
+            mechanism = Mechanism::gaussian(sigma + 1)
+                .ok_or_else(|| Flaw::new("epsilon", "no Gaussian noise has this epsilon"))?;
+        }
+        Err(Flaw::new("epsilon", "so many samples of Gaussian noise are not one"))
+    }
+
+    /// The values of group or cell `index` along each axis.
     pub fn cell(&self, index: usize) -> Vec<&str> {
-        let mut rest = index;
+        let mut rest = index % self.groups().max(1);
         let mut values: Vec<&str> = self
             .axes
             .iter()
@@ -305,6 +390,9 @@ fn axes(
                     None => dimension.codes().iter().map(|e| e.code.to_owned()).collect(),
                 },
                 Axis::Quarter | Axis::Year => times(axis, query.period.ok_or(PlanError::NoPeriod)?, most)?,
+                Axis::Field(field) => {
+                    field.bins().map(|bin| bin.to_string()).chain([UNKNOWN.to_owned()]).collect()
+                }
             };
             Ok(AxisValues { axis, values })
         })
@@ -347,6 +435,8 @@ enum AxisIndex {
         first: i32,
         len: usize,
     },
+    /// Its bins, and the unknown.
+    Field(Field, usize),
 }
 
 impl Cells {
@@ -375,12 +465,13 @@ impl Cells {
                     first: plan.period.map_or(0, |p| i32::from(p.from.year())),
                     len: a.values.len(),
                 },
+                Axis::Field(field) => AxisIndex::Field(field, a.values.len()),
             })
             .collect();
         Self { filters, period: plan.period, axes }
     }
 
-    /// Calls `each` with every cell in which `facet` counts: none, one, or several where a dimension of the
+    /// Calls `each` with every group in which `facet` counts: none, one, or several where a dimension of the
     /// plan holds several codes.
     pub(super) fn for_each(&self, facet: &Facet, each: &mut impl FnMut(u32)) {
         if !facet.consent || !self.admits(facet) {
@@ -423,6 +514,9 @@ impl Cells {
             }
             AxisIndex::Year { first, len } => {
                 Self::step(rest, facet, base, i32::from(facet.day.year()) - first, *len, each);
+            }
+            AxisIndex::Field(field, len) => {
+                Self::descend(rest, facet, base * len + field.place(field.of(&facet.numbers)), each);
             }
         }
     }

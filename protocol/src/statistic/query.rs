@@ -14,7 +14,7 @@ use crate::{
     limits,
     privacy::MicroEpsilon,
     time::{Quarter, Timestamp},
-    vocabulary::Dimension,
+    vocabulary::{Dimension, Field},
 };
 
 /// What is counted.
@@ -25,6 +25,55 @@ pub enum Measure {
     Incidents,
     /// People: one each, in every cell in which she has an incident.
     People,
+    /// The sum of a number over incidents that have it.
+    Sum(Bounded),
+    /// Its mean: two sums a cell, of the numbers and of what each lacks of its bound. Their ratio is the mean, and
+    /// both together cost no more than one, since a number and what it lacks add up to the bound.
+    Mean(Bounded),
+}
+
+/// A number with the bound above which it is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounded {
+    /// The number.
+    pub field: Field,
+    /// What is above counts as this; at most the field's own bound. Noise grows with it.
+    pub at_most: u32,
+}
+
+impl Measure {
+    /// How many values there are for each combination of the axes' values.
+    pub const fn parts(self) -> usize {
+        match self {
+            Self::Incidents | Self::People | Self::Sum(_) => 1,
+            Self::Mean(_) => 2,
+        }
+    }
+
+    /// The number that it is of, if it is of one.
+    pub const fn bounded(self) -> Option<Bounded> {
+        match self {
+            Self::Incidents | Self::People => None,
+            Self::Sum(bounded) | Self::Mean(bounded) => Some(bounded),
+        }
+    }
+
+    /// Most that one incident adds to one combination.
+    pub fn per_incident(self) -> u32 {
+        self.bounded().map_or(1, |b| b.at_most)
+    }
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Incidents => f.write_str("incidents"),
+            Self::People => f.write_str("people"),
+            Self::Sum(b) => write!(f, "sum of {}, each at most {}", b.field, b.at_most),
+            Self::Mean(b) => write!(f, "mean of {}, each at most {}", b.field, b.at_most),
+        }
+    }
 }
 
 /// How the members' counts come together.
@@ -69,7 +118,7 @@ pub struct Period {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Format: 1, or 2 where a round is asked for.
+    /// Format: 1, 2 where a round is asked for, 3 where numbers are.
     pub version: u16,
     /// The charter under which it is asked.
     pub charter: Id<Charter>,
@@ -102,6 +151,19 @@ pub struct Query {
 /// Longest time for which a query may stay open, in seconds: a week.
 pub const LONGEST_EXPIRY_SECONDS: i64 = 7 * 86_400;
 
+impl Query {
+    /// The version in which this question is written: the first that has all that it asks.
+    pub fn version_needed(&self) -> u16 {
+        let numbers =
+            self.measure.bounded().is_some() || self.group_by.iter().any(|a| matches!(a, Axis::Field(_)));
+        match (numbers, self.mode) {
+            (true, _) => 3,
+            (false, Mode::Round) => 2,
+            (false, Mode::Local) => 1,
+        }
+    }
+}
+
 impl Sealed for Query {}
 impl Document for Query {
     const KIND: &'static str = "query";
@@ -109,8 +171,16 @@ impl Document for Query {
     const MAX_BYTES: usize = limits::REQUEST_BYTES / 2;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != if self.mode.is_local() { 1 } else { 2 } {
-            return Err(Flaw::new("version", "this program reads queries of version 1, and 2 for a round"));
+        if self.version != self.version_needed() {
+            return Err(Flaw::new(
+                "version",
+                "this program reads queries of version 1, of 2 for a round, of 3 for numbers",
+            ));
+        }
+        if let Some(b) = self.measure.bounded()
+            && !(1..=b.field.most()).contains(&b.at_most)
+        {
+            return Err(Flaw::new("at_most", format!("{} is between 1 and {}", b.field, b.field.most())));
         }
         if self.epsilon == MicroEpsilon::default() || self.epsilon > MicroEpsilon::MAX {
             return Err(Flaw::new("epsilon", "more than 0, at most 1000"));

@@ -9,7 +9,7 @@ use crate::{
     facet::{Facet, samples::facet},
     privacy::{Accountant, Charge, Permit},
     time::Timestamp,
-    vocabulary::Dimension,
+    vocabulary::{Dimension, Field},
 };
 
 fn now() -> Timestamp {
@@ -50,6 +50,30 @@ fn count(plan: &Plan, facets: &[Facet]) -> Vec<i64> {
 
 const TACTIC: Axis = Axis::Coded(Dimension::Tactic);
 const ORIGIN: Axis = Axis::Coded(Dimension::Origin);
+const DAYS: Axis = Axis::Field(Field::DaysToAnswer);
+const UP_TO_30: Bounded = Bounded { field: Field::DaysToAnswer, at_most: 30 };
+const MEASURES: [Measure; 4] =
+    [Measure::Incidents, Measure::People, Measure::Sum(UP_TO_30), Measure::Mean(UP_TO_30)];
+
+/// The sample charter with a budget for each year.
+fn by_year_charter() -> Signed<crate::document::Charter> {
+    let mut charter = charter(5);
+    charter.version = 3;
+    charter.privacy.unit = crate::privacy::Unit::PersonYear;
+    let mut signed = Signed::new(charter, &secret(1)).unwrap();
+    (2..=3).for_each(|n| signed.cosign(&secret(n)));
+    signed
+}
+
+fn days(person: u64, day: &str, days: Option<u32>) -> Facet {
+    let mut f = facet(person, day, "T01", "IR");
+    f.numbers.days_to_answer = days;
+    f
+}
+
+fn of_numbers(measure: Measure, group_by: &[Axis]) -> Plan {
+    planned(&Query { version: 3, ..query(measure, group_by, &[]) })
+}
 
 #[test]
 fn cells_are_in_row_major_order_and_counts_fall_into_them() {
@@ -71,7 +95,7 @@ fn cells_are_in_row_major_order_and_counts_fall_into_them() {
 #[test]
 fn without_axes_there_is_one_total() {
     let plan = planned(&query(Measure::Incidents, &[], &[]));
-    assert_eq!((plan.cells(), plan.l1_sensitivity()), (1, 3));
+    assert_eq!((plan.cells(), plan.sensitivity().l1()), (1, 3));
     let mine: Vec<_> = (1..=9).map(|d| facet(1, &format!("2025-01-0{d}"), "T01", "IR")).collect();
     assert_eq!(count(&plan, &mine), [3], "cut at the bound for one cell");
 }
@@ -133,6 +157,75 @@ fn what_cannot_be_planned_says_why() {
     assert!(matches!(plan(other), PlanError::OtherCharter(_)));
 }
 
+#[test]
+fn a_sum_cuts_each_number_and_each_person() {
+    let plan = of_numbers(Measure::Sum(UP_TO_30), &[]);
+    assert_eq!((plan.cells(), plan.sensitivity().l1()), (1, 90), "3 incidents of at most 30");
+    let facets = [
+        days(1, "2025-01-01", Some(10)),
+        days(1, "2025-01-02", Some(200)),
+        days(2, "2025-01-03", None),
+        days(3, "2025-01-04", Some(7)),
+    ];
+    assert_eq!(count(&plan, &facets), [47]);
+    // Four incidents of one person count as three of their mean.
+    let hers: Vec<_> = [1, 2, 3, 30].iter().map(|d| days(1, "2025-02-02", Some(*d))).collect();
+    assert_eq!(count(&plan, &hers), [27]);
+}
+
+#[test]
+fn a_mean_is_a_sum_and_what_it_lacks() {
+    let plan = of_numbers(Measure::Mean(UP_TO_30), &[Axis::Quarter]);
+    assert_eq!((plan.groups(), plan.cells(), plan.sensitivity().l1()), (4, 8, 180));
+    let facets = [
+        days(1, "2025-01-01", Some(10)),
+        days(2, "2025-01-01", Some(20)),
+        days(3, "2025-05-01", Some(0)),
+        days(4, "2025-05-01", None),
+    ];
+    let values = count(&plan, &facets);
+    assert_eq!(values, [30, 0, 0, 0, 30, 30, 0, 0]);
+    assert_eq!(plan.cell(5), plan.cell(1), "both parts are of one group");
+}
+
+#[test]
+fn a_histogram_has_public_bins_and_one_for_the_unknown() {
+    let plan = of_numbers(Measure::Incidents, &[DAYS]);
+    assert_eq!(
+        plan.axes()[0].values,
+        ["0", "1", "2-3", "4-7", "8-14", "15-30", "31-90", "91-180", "181-365", "unknown"]
+    );
+    let facets =
+        [days(1, "2025-01-01", Some(3)), days(2, "2025-01-01", Some(365)), days(3, "2025-01-01", None)];
+    assert_eq!(count(&plan, &facets), [0, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn a_question_of_numbers_is_of_version_3_and_keeps_to_the_bound() {
+    use crate::document::Document as _;
+    let mut q = query(Measure::Sum(UP_TO_30), &[], &[]);
+    assert!(q.check().is_err(), "version 1");
+    q.version = 3;
+    assert_eq!(q.check(), Ok(()));
+    q.measure = Measure::Sum(Bounded { field: Field::DaysToAnswer, at_most: 366 });
+    assert!(q.check().is_err());
+    assert_eq!(serde_json::to_string(&Measure::People).unwrap(), r#""people""#, "as in version 1");
+    let mean = serde_json::to_string(&Measure::Mean(UP_TO_30)).unwrap();
+    assert_eq!(mean, r#"{"mean":{"field":"days_to_answer","at_most":30}}"#);
+}
+
+#[test]
+fn where_years_are_counted_apart_so_are_a_persons_bounds() {
+    let charter = by_year_charter();
+    let mut q = query(Measure::People, &[TACTIC], &[]);
+    q.charter = charter.id();
+    q.period = Some(Period { from: "2024-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() });
+    let plan = Plan::new(&q, &charter).unwrap();
+    let hers: Vec<_> = ["2024-02-02", "2025-02-02", "2025-03-03"].map(|d| facet(1, d, "T01", "IR")).into();
+    assert_eq!(count(&plan, &hers).iter().sum::<i64>(), 2, "once a year");
+    assert_eq!(plan.years(), Some((2024, 2025)));
+}
+
 fn permit(plan: &Plan) -> Permit {
     let charge = Charge {
         plan: plan.id(),
@@ -140,6 +233,7 @@ fn permit(plan: &Plan) -> Permit {
         purpose: "research".into(),
         epsilon: plan.epsilon(),
         asker: secret(1).node_id(),
+        years: plan.years(),
         at: now(),
     };
     Accountant::replay(charter(5).caps(), [], |_| true).authorise(&charge, |_| Ok::<_, ()>(())).unwrap()
@@ -167,38 +261,44 @@ fn an_exact_vector_does_not_show_its_values() {
 }
 
 fn any_facet() -> impl Strategy<Value = Facet> {
-    (0u64..6, 1u8..13, 0usize..4, 0usize..3, any::<bool>()).prop_map(
-        |(person, month, tactic, origin, consent)| {
+    (0u64..6, 2024u16..2026, 1u8..13, 0usize..4, 0usize..3, prop::option::of(0u32..366), any::<bool>())
+        .prop_map(|(person, year, month, tactic, origin, days, consent)| {
             let mut f = facet(
                 person,
-                &format!("2025-{month:02}-15"),
+                &format!("{year}-{month:02}-15"),
                 ["T01", "T02", "T04", "T99"][tactic],
                 ["IR", "CN", "XX"][origin],
             );
             f.consent = consent || person == 0;
+            f.numbers.days_to_answer = days;
             f
-        },
-    )
+        })
 }
 
 proptest! {
     /// The sensitivity that the noise is scaled to is real: taking away all that a node holds of one person
     /// never changes the vector by more, in L1 norm. (With the bound on cells left out, this fails.)
     #[test]
-    fn removing_one_person_changes_the_vector_by_at_most_the_sensitivity(
+    fn removing_one_unit_changes_the_vector_by_at_most_the_sensitivity(
         facets in prop::collection::vec(any_facet(), 0..80),
-        people in any::<bool>(),
-        axes in prop::sample::subsequence(vec![TACTIC, Axis::Quarter, ORIGIN], 0..=2),
+        measure in prop::sample::select(MEASURES.to_vec()),
+        by_year in any::<bool>(),
+        axes in prop::sample::subsequence(vec![TACTIC, Axis::Quarter, ORIGIN, DAYS], 0..=2),
     ) {
-        let measure = if people { Measure::People } else { Measure::Incidents };
+        let charter = if by_year { by_year_charter() } else { signed_charter(5) };
         let conditions: &[(Dimension, &[&str])] = &[(Dimension::Origin, &["IR", "CN", "XX"])];
-        let plan = planned(&query(measure, &axes, conditions));
-        let without: Vec<_> = facets.iter().filter(|f| f.person.value() != 0).cloned().collect();
-        let distance: u64 = count(&plan, &facets)
-            .iter()
-            .zip(count(&plan, &without))
-            .map(|(a, b)| a.abs_diff(b))
-            .sum();
-        prop_assert!(distance <= plan.l1_sensitivity(), "{} > {}", distance, plan.l1_sensitivity());
+        let mut q = query(measure, &axes, conditions);
+        q.charter = charter.id();
+        q.period = Some(Period { from: "2024-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() });
+        q.version = q.version_needed();
+        let plan = Plan::new(&q, &charter).unwrap();
+        let hers = |f: &Facet| f.person.value() == 0 && (!by_year || f.day.year() == 2025);
+        let without: Vec<_> = facets.iter().filter(|f| !hers(f)).cloned().collect();
+        let changes: Vec<u64> =
+            count(&plan, &facets).iter().zip(count(&plan, &without)).map(|(a, b)| a.abs_diff(b)).collect();
+        let (l1, most) = (changes.iter().sum::<u64>(), plan.sensitivity());
+        let l2_squared: u128 = changes.iter().map(|c| u128::from(*c).pow(2)).sum();
+        prop_assert!(l1 <= most.l1(), "{} > {}", l1, most.l1());
+        prop_assert!(l2_squared <= most.l2_squared(), "{} > {}", l2_squared, most.l2_squared());
     }
 }

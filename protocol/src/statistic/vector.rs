@@ -17,7 +17,7 @@ use crate::{
     document::Flaw,
     facet::Facet,
     id::Id,
-    privacy::{Mechanism, MicroEpsilon, Permit},
+    privacy::{Mechanism, MicroEpsilon, Permit, Unit},
     round::{NoisedShare, Round},
     time::Timestamp,
 };
@@ -34,12 +34,12 @@ impl SampleKey {
     }
 
     /// A rank for one person's cell under one plan: HMAC-SHA256, first eight bytes.
-    fn rank(&self, plan: &Id<Plan>, person: u64, cell: u32) -> u64 {
+    fn rank(&self, plan: &Id<Plan>, person: u64, group: u32) -> u64 {
         // HMAC takes keys of any length, so this cannot fail; rank 0 would only bias which cells are kept.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return 0 };
         mac.update(plan.digest().as_bytes());
         mac.update(&person.to_be_bytes());
-        mac.update(&cell.to_be_bytes());
+        mac.update(&group.to_be_bytes());
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
         tag.iter().take(8).fold(0, |rank, byte| rank << 8 | u64::from(*byte))
     }
@@ -69,7 +69,7 @@ impl fmt::Debug for Exact {
 
 impl Exact {
     /// Counts `facets` into the cells of `plan`. Whatever they are, adding or removing all of one person
-    /// changes the result by at most [`Plan::l1_sensitivity`] in L1 norm.
+    /// changes the result by at most [`Plan::sensitivity`] says.
     pub fn count(
         plan: &Plan,
         facets: impl IntoIterator<Item: Borrow<Facet>>,
@@ -77,18 +77,34 @@ impl Exact {
     ) -> Result<Self, Flaw> {
         let id = plan.id();
         let cells = Cells::of(plan);
-        let mut touched: Vec<(u64, u32)> = Vec::new();
+        let mut touched: Vec<Touched> = Vec::new();
         for facet in facets {
             let facet = facet.borrow();
-            let person = facet.person.value();
-            cells.for_each(facet, &mut |cell| touched.push((person, cell)));
+            let amount = match plan.measure().bounded() {
+                None => 1,
+                // Of an incident without the number nothing is known: it counts nowhere.
+                Some(bounded) => match bounded.field.of(&facet.numbers) {
+                    Some(value) => value.min(bounded.at_most),
+                    None => continue,
+                },
+            };
+            let person = match plan.unit() {
+                Unit::Person => facet.person.value(),
+                // Her records of each year are bounded on their own. Keys are hashes: two that meet are as good as
+                // never seen.
+                Unit::PersonYear => {
+                    let year = u64::from(facet.day.year().unsigned_abs());
+                    facet.person.value().wrapping_add(year.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                }
+            };
+            cells.for_each(facet, &mut |group| touched.push(Touched { person, group, amount }));
         }
         touched.sort_unstable();
         let mut values = vec![0i64; plan.cells()];
-        for person in touched.chunk_by(|a, b| a.0 == b.0) {
+        for person in touched.chunk_by(|a, b| a.person == b.person) {
             bounded(plan, &id, person, key, |cell, n| {
-                if let Some(value) = values.get_mut(cell as usize) {
-                    *value += n;
+                if let Some(value) = values.get_mut(cell) {
+                    *value = value.saturating_add(n);
                 }
             });
         }
@@ -124,7 +140,7 @@ impl Exact {
         if terms.id() != self.plan {
             return Err(Flaw::new("round", "for another plan"));
         }
-        let most = i64::from(terms.policy().most_in_cell);
+        let most = i64::try_from(terms.most_in_cell()).unwrap_or(i64::MAX);
         self.values.iter_mut().for_each(|value| *value = (*value).min(most));
         round.parameters().mechanism.add_to(&mut self.values, rng)?;
         Ok(NoisedShare::new(self.plan, paid, round, std::mem::take(&mut self.values)))
@@ -152,30 +168,58 @@ impl Noised {
     }
 }
 
-/// One person's share of the vector: at most `cells_per_person` cells, chosen by rank, each with at most
-/// `per_cell`. `touched` holds her cells in rising order, one entry an incident.
+/// One incident in one group. The order is that in which a person's groups are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Touched {
+    person: u64,
+    group: u32,
+    /// The number asked for, within its bound; 1 where incidents or people are counted.
+    amount: u32,
+}
+
+/// One person's share of the vector: at most `cells_per_person` groups, chosen by rank, each with at most
+/// `incidents_per_cell` incidents. `touched` holds hers, group by group.
 fn bounded(
     plan: &Plan,
     id: &Id<Plan>,
-    touched: &[(u64, u32)],
+    touched: &[Touched],
     key: &SampleKey,
-    mut add: impl FnMut(u32, i64),
+    mut add: impl FnMut(usize, i64),
 ) {
     let most = plan.cells_per_person() as usize;
-    let per_cell = match plan.measure() {
-        Measure::People => 1,
-        Measure::Incidents => i64::from(plan.per_cell()),
-    };
-    let counts = touched.chunk_by(|a, b| a == b).filter_map(|same| {
-        let (person, cell) = same.first()?;
-        Some((*person, *cell, i64::try_from(same.len()).unwrap_or(i64::MAX).min(per_cell)))
+    let groups = touched.chunk_by(|a, b| a.group == b.group).filter_map(|same| {
+        let first = same.first()?;
+        Some((first.person, first.group, same))
     });
+    let mut keep = |group: u32, same: &[Touched]| {
+        in_group(plan, same, |part, value| add(part * plan.groups() + group as usize, value));
+    };
     // Nearly everyone is below the bound: no rank is computed for them.
-    if counts.clone().nth(most).is_none() {
-        counts.for_each(|(_, cell, n)| add(cell, n));
+    if groups.clone().nth(most).is_none() {
+        groups.for_each(|(_, group, same)| keep(group, same));
         return;
     }
-    let mut ranked: Vec<_> = counts.map(|(person, cell, n)| (key.rank(id, person, cell), cell, n)).collect();
+    let mut ranked: Vec<_> =
+        groups.map(|(person, group, same)| (key.rank(id, person, group), group, same)).collect();
     ranked.sort_unstable();
-    ranked.into_iter().take(most).for_each(|(_, cell, n)| add(cell, n));
+    ranked.into_iter().take(most).for_each(|(_, group, same)| keep(group, same));
+}
+
+/// What one person's incidents in one group come to, by part.
+fn in_group(plan: &Plan, same: &[Touched], mut add: impl FnMut(usize, i64)) {
+    let (n, most) = (same.len() as u64, u64::from(plan.incidents_per_cell()));
+    let counted = n.min(most);
+    // Where she has more than count, their mean counts as often as is allowed: that needs no choice among them.
+    let sum: u64 = same.iter().map(|t| u64::from(t.amount)).sum();
+    let kept = if n > most { sum.saturating_mul(most) / n } else { sum };
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    match plan.measure() {
+        Measure::People => add(0, 1),
+        Measure::Incidents => add(0, signed(counted)),
+        Measure::Sum(_) => add(0, signed(kept)),
+        Measure::Mean(bounded) => {
+            add(0, signed(kept));
+            add(1, signed((counted * u64::from(bounded.at_most)).saturating_sub(kept)));
+        }
+    }
 }

@@ -4,10 +4,12 @@
 
 mod codes;
 mod countries;
+mod field;
 mod mapping;
 
 use std::{fmt, str::FromStr};
 
+pub use field::{Bin, Field, FieldError, UNKNOWN};
 pub use mapping::{TacticMapping, tactic_mapping};
 
 use crate::id::serde_as_text;
