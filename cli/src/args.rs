@@ -7,8 +7,9 @@ use hedgerow_node::api::ImportOptions;
 use hedgerow_protocol::{
     indicator::Tlp,
     privacy::MicroEpsilon,
-    statistic::{Axis, Measure},
+    statistic::{Axis, Bounded, Measure},
     time::Quarter,
+    vocabulary::{Field, FieldError},
 };
 
 /// Share what you learn about digital transnational repression, never who it was done to.
@@ -287,9 +288,28 @@ pub(crate) struct CharterNew {
     /// given. Less makes the noise larger.
     #[arg(long, conflicts_with = "no_rounds")]
     pub(crate) epsilon_aggregators: Option<MicroEpsilon>,
+    /// Most of the total that the questions of one member may cost; half of it if not given.
+    #[arg(long, value_name = "EPSILON")]
+    pub(crate) epsilon_per_asker: Option<MicroEpsilon>,
+    /// Count in zero-concentrated differential privacy and state guarantees at this delta, such as 1e-9: many small
+    /// questions, and those in which one person touches many cells, get more accurate answers.
+    #[arg(long, value_name = "DELTA", value_parser = delta)]
+    pub(crate) zcdp: Option<u64>,
+    /// Give each calendar year of incidents a budget of its own: the guarantee then covers what a node holds of one
+    /// person for one year.
+    #[arg(long)]
+    pub(crate) by_year: bool,
     /// Where to write it.
     #[arg(long, default_value = "charter.json", value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+/// A delta in units of 1e-12.
+fn delta(text: &str) -> Result<u64, String> {
+    let wrong = || "a delta is between 1e-12 and 1e-6".to_owned();
+    let delta: f64 = text.parse().map_err(|_| wrong())?;
+    let units = (delta * 1e12).round();
+    if (1.0..=1e6).contains(&units) { Ok(units as u64) } else { Err(wrong()) }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -307,6 +327,17 @@ pub(crate) struct Ask {
     /// incidents or people.
     #[arg(long, default_value = "people", value_parser = measure)]
     pub(crate) count: Measure,
+    /// The sum of a number over incidents: accounts_affected, contacts_exposed, days_to_answer or money_lost. With
+    /// :N, larger numbers count as N; the noise grows with it.
+    #[arg(long, value_name = "NUMBER[:N]", value_parser = bounded, conflicts_with_all = ["count", "mean", "quantile"])]
+    pub(crate) sum: Option<Bounded>,
+    /// The mean of a number over the incidents that have it.
+    #[arg(long, value_name = "NUMBER[:N]", value_parser = bounded, conflicts_with_all = ["count", "quantile"])]
+    pub(crate) mean: Option<Bounded>,
+    /// A quantile of a number, such as days_to_answer:0.9; the median without :Q. Asks for incidents by the number's
+    /// bins, which `--by NUMBER` shows as a histogram.
+    #[arg(long, value_name = "NUMBER[:Q]", value_parser = quantile, conflicts_with = "count")]
+    pub(crate) quantile: Option<(Field, f64)>,
     /// Axes of the answer, such as tactic,quarter.
     #[arg(long, value_delimiter = ',', value_name = "AXIS,…")]
     pub(crate) by: Vec<Axis>,
@@ -321,8 +352,14 @@ pub(crate) struct Ask {
     #[arg(long)]
     pub(crate) to: Option<Quarter>,
     /// What each node is asked to spend, such as 0.5.
+    #[arg(long, required_unless_present = "target_error")]
+    pub(crate) epsilon: Option<MicroEpsilon>,
+    /// Find the epsilon: the least at which 95% intervals reach no further than this to either side.
+    #[arg(long, value_name = "N", conflicts_with = "epsilon")]
+    pub(crate) target_error: Option<u64>,
+    /// Tell what it would cost and how accurate the answer would be; spend nothing.
     #[arg(long)]
-    pub(crate) epsilon: MicroEpsilon,
+    pub(crate) dry_run: bool,
     /// What the answer is for: a code of the charter, such as research.
     #[arg(long)]
     pub(crate) purpose: String,
@@ -348,6 +385,29 @@ fn measure(text: &str) -> Result<Measure, String> {
     }
 }
 
+/// `NUMBER[:REST]`.
+fn number(text: &str) -> Result<(Field, Option<&str>), String> {
+    let (name, rest) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    Ok((name.parse().map_err(|e: FieldError| e.to_string())?, rest))
+}
+
+fn bounded(text: &str) -> Result<Bounded, String> {
+    let (field, rest) = number(text)?;
+    let at_most = match rest {
+        None => field.most(),
+        Some(n) => n.parse().map_err(|_| format!("{n:?} is no whole number"))?,
+    };
+    Ok(Bounded { field, at_most })
+}
+
+fn quantile(text: &str) -> Result<(Field, f64), String> {
+    let (field, rest) = number(text)?;
+    match rest.map_or(Ok(0.5), str::parse) {
+        Ok(q) if q > 0.0 && q < 1.0 => Ok((field, q)),
+        _ => Err("a quantile is between 0 and 1, such as 0.5".into()),
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Verify {
     /// The release.
@@ -355,6 +415,9 @@ pub(crate) struct Verify {
     /// The charter that you trust; the release must be under it.
     #[arg(long, value_name = "FILE")]
     pub(crate) charter: Option<PathBuf>,
+    /// Show its figures, too.
+    #[arg(long)]
+    pub(crate) show: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,8 @@
 //! A release as a table with bars and intervals.
 
+use hedgerow_node::api::Spent;
 use hedgerow_protocol::{
-    release::Release,
+    release::{Margin, Range, Release},
     statistic::{Axis, AxisValues, Measure},
 };
 
@@ -23,10 +24,11 @@ pub(crate) fn table(release: &Release) -> String {
         .values
         .iter()
         .enumerate()
+        .take(release.plan.groups())
         .map(|(at, value)| Row { label: label(axes, &release.plan.cell(at)), value: *value })
         .collect();
     let all = rows.len();
-    let timed = axes.iter().any(|a| matches!(a.axis, Axis::Quarter | Axis::Year));
+    let timed = axes.iter().any(|a| matches!(a.axis, Axis::Quarter | Axis::Year | Axis::Field(_)));
     let cut = all > ROWS;
     if cut || !timed {
         rows.sort_by_key(|r| std::cmp::Reverse(r.value));
@@ -38,6 +40,7 @@ pub(crate) fn table(release: &Release) -> String {
     let what = match release.plan.measure() {
         Measure::Incidents => "incidents",
         Measure::People => "people",
+        Measure::Sum(b) | Measure::Mean(b) => b.field.unit(),
     };
     let mut text = format!("{:widest$}  {what:>9}  95% interval\n", "");
     for row in &rows {
@@ -50,6 +53,52 @@ pub(crate) fn table(release: &Release) -> String {
         text.push_str(&format!("The {ROWS} largest of {all} cells; the release holds all of them.\n"));
     }
     text
+}
+
+/// The groups of a release, each with a figure that was read off it.
+pub(crate) fn ranges(release: &Release, ranges: &[Option<Range>], axes: usize, what: &str) -> String {
+    let all = release.plan.axes();
+    let kept = all.get(..axes).unwrap_or(all);
+    // Groups that share the values of the kept axes follow one another.
+    let step: usize = all.iter().skip(kept.len()).map(|a| a.values.len()).product();
+    let labels: Vec<String> =
+        (0..ranges.len()).map(|at| label(kept, &release.plan.cell(at * step.max(1)))).collect();
+    let widest = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0);
+    let mut text = format!("{:widest$}  {what:>9}  95% range\n", "");
+    for (label, range) in labels.iter().zip(ranges).take(ROWS) {
+        match range {
+            Some(r) => {
+                text.push_str(&format!("{label:widest$}  {:>9.1}  {:.1} to {:.1}\n", r.value, r.low, r.high))
+            }
+            None => text.push_str(&format!("{label:widest$}  {:>9}  the noise leaves nothing\n", "?")),
+        }
+    }
+    text
+}
+
+/// The sums along the axes of a release.
+pub(crate) fn margins(release: &Release, margins: &[Margin]) -> String {
+    let mut text = String::new();
+    for axis in release.plan.axes() {
+        let mut own: Vec<&Margin> = margins.iter().filter(|m| m.axis == axis.axis).collect();
+        if matches!(axis.axis, Axis::Coded(_)) {
+            own.sort_by_key(|m| std::cmp::Reverse(m.sum));
+        }
+        let shown = own.len().min(ROWS / 4);
+        text.push_str(&format!("By {} alone (post-processed: sums of the above):\n", axis.axis));
+        for m in own.into_iter().take(shown) {
+            let words = label(std::slice::from_ref(axis), &[m.value.as_str()]);
+            text.push_str(&format!("  {words:<28}  {:>9}  ±{}\n", m.sum, m.half_width));
+        }
+    }
+    text
+}
+
+/// How much of a cap is spent, as a bar.
+pub(crate) fn part_of(spent: &Spent) -> String {
+    let (part, all) = (spent.spent_micros.micros(), spent.cap_micros.micros().max(1));
+    let full = usize::try_from(u128::from(part.min(all)) * 20 / u128::from(all)).unwrap_or(20);
+    format!("{}{}", "█".repeat(full), "░".repeat(20 - full))
 }
 
 /// Full up to what is nearly sure, light up to what is still possible.
@@ -82,6 +131,7 @@ fn label(axes: &[AxisValues], codes: &[&str]) -> String {
             },
         ),
         Axis::Quarter | Axis::Year => (*code).to_owned(),
+        Axis::Field(field) => format!("{code} {}", field.unit()),
     });
     words.collect::<Vec<_>>().join(" · ")
 }

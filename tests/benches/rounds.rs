@@ -18,7 +18,7 @@ use hedgerow_protocol::{
         charter::{PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
     },
     indicator::Tlp,
-    privacy::Mechanism,
+    privacy::{Accounting, Mechanism, Unit},
     round::{
         Outcome, Parameters, Terms,
         simulate::{Fate, Weather, World},
@@ -88,6 +88,9 @@ fn charter(nodes: u32, tolerated: u32) -> Signed<Charter> {
             incidents_per_cell: 1,
             nodes_per_person: 1,
             contributions: nodes / 2 + 1,
+            accounting: Accounting::Pure,
+            unit: Unit::Person,
+            epsilon_per_asker: None,
             round: Some(RoundPolicy {
                 tolerated,
                 epsilon_aggregators: "20".parse().unwrap(),

@@ -46,7 +46,10 @@ fn within(release: &Value, exact: &BTreeMap<Vec<String>, i64>) {
 
 #[test]
 fn five_groups_answer_a_question_and_share_indicators() {
-    let federation = Federation::new(5, &["--epsilon-total", "12", "--epsilon-per-query", "3"]);
+    let federation = Federation::new(
+        5,
+        &["--epsilon-total", "12", "--epsilon-per-query", "3", "--epsilon-per-asker", "12"],
+    );
     let mut exact: BTreeMap<Vec<String>, i64> = BTreeMap::new();
     for (i, node) in federation.nodes.iter().enumerate() {
         let made = records(i, 200);

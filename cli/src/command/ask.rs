@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::{
-    api::{Command, Outcome, Question},
+    api::{Command, ExpectedView, Outcome, Question},
     flow::membership,
     node::now,
 };
 use hedgerow_protocol::{
     document::{Charter, Signed, charter::recent_quarters},
+    privacy::{Guarantee, MicroEpsilon, Unit},
     release::{self, Release},
-    statistic::{Axis, Condition, Mode, Period},
+    statistic::{Axis, Condition, Measure, Mode, Period},
 };
 use serde_json::{Value, json};
 
@@ -26,17 +27,22 @@ use crate::{
 const QUARTERS: i32 = 8;
 
 pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
-    let question = Question {
-        measure: ask.count,
-        conditions: conditions(&ask.conditions)?,
-        period: period(ask)?,
-        group_by: ask.by.clone(),
-        cells_per_person: ask.cells_per_person,
-        purpose: ask.purpose.clone(),
-        need: ask.need.clone(),
-        epsilon: ask.epsilon,
-        local: ask.local,
-    };
+    let mut question = question(ask)?;
+    if ask.dry_run || ask.target_error.is_some() {
+        let expected = expect(context, question.clone(), ask.target_error)?;
+        if ask.dry_run {
+            if context.json {
+                output::json(&expected)?;
+            } else {
+                forecast(&expected);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        question.epsilon = expected.epsilon_micros;
+        if !context.json {
+            println!("Epsilon {} gives ±{}.", expected.epsilon_micros, expected.half_width);
+        }
+    }
     let Outcome::Release(envelope) = context.session.run(&Command::Ask { question }, "asking")? else {
         bail!("the node answered another question")
     };
@@ -47,17 +53,118 @@ pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
     let release: Signed<Release> = envelope.open()?;
     let file = ask.out.clone().unwrap_or_else(|| format!("release-{}.json", release.id().short()).into());
     write(&file, &json)?;
+    let quantile = ask.quantile.map(|(_, q)| q);
     if context.json {
-        output::json(&summary(&release, verified, &file.display().to_string()))?;
+        output::json(&summary(&release, verified, &file.display().to_string(), quantile)?)?;
     } else {
-        shown(&release);
+        shown(&release, quantile)?;
         println!("The release is in {}; `hedgerow verify` checks it anywhere.", file.display());
     }
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+fn question(ask: &Ask) -> anyhow::Result<Question> {
+    let mut group_by = ask.by.clone();
+    let measure = match (ask.sum, ask.mean, ask.quantile) {
+        (Some(bounded), ..) => Measure::Sum(bounded),
+        (None, Some(bounded), _) => Measure::Mean(bounded),
+        (None, None, Some((field, _))) => {
+            if !group_by.contains(&Axis::Field(field)) {
+                group_by.push(Axis::Field(field));
+            }
+            Measure::Incidents
+        }
+        (None, None, None) => ask.count,
+    };
+    Ok(Question {
+        measure,
+        conditions: conditions(&ask.conditions)?,
+        period: period(ask)?,
+        group_by,
+        cells_per_person: ask.cells_per_person,
+        purpose: ask.purpose.clone(),
+        need: ask.need.clone(),
+        // With a target the node finds it, and reads any that can be asked for.
+        epsilon: ask.epsilon.unwrap_or(MicroEpsilon::from_micros(1_000_000)),
+        local: ask.local,
+    })
+}
+
+fn expect(context: &Context, question: Question, half_width: Option<u64>) -> anyhow::Result<ExpectedView> {
+    match context.session.run(&Command::Expect { question, half_width }, "planning")? {
+        Outcome::Expected(expected) => Ok(*expected),
+        _ => bail!("the node answered another question"),
+    }
+}
+
+/// What a question would cost, for people.
+fn forecast(e: &ExpectedView) {
+    let cost = if e.free {
+        format!("nothing: it was answered in {}, and gets the same figures", e.release_period)
+    } else {
+        format!(
+            "epsilon {} at each node (this one can still spend {} on it)",
+            e.epsilon_micros, e.left_micros
+        )
+    };
+    println!("Cost: {cost}.");
+    println!(
+        "{} figures; one person counts in at most {} of them with at most {} each.",
+        e.groups, e.cells_per_person, e.per_cell
+    );
+    println!(
+        "If all {} members take part: an error of {:.2} (root mean square), 95% intervals of ±{}, {}.",
+        e.members,
+        e.deviation,
+        e.half_width,
+        match e.mode {
+            Mode::Round => "in a round",
+            Mode::Local => "each member with its own noise",
+        }
+    );
+    let law = if e.mechanism.sigma().is_some() { "Gaussian" } else { "Laplace" };
+    match e.passed_over_deviation {
+        Some(other) => println!(
+            "Noise: {law}, since the error would be {other:.2} with {} noise.",
+            if law == "Laplace" { "Gaussian" } else { "Laplace" }
+        ),
+        None => println!("Noise: {law}."),
+    }
+    println!("Guarantee: {}.", guaranteed(&e.guarantee));
+    println!("Nothing was asked and nothing spent.");
+}
+
+/// A guarantee in words.
+fn guaranteed(g: &Guarantee) -> String {
+    let mut text = format!(
+        "epsilon {} for {} at one node, {} for one known at {}",
+        g.epsilon,
+        match g.unit {
+            Unit::Person => "a person",
+            Unit::PersonYear => "one year of a person",
+        },
+        g.epsilon_at_those_nodes,
+        g.nodes_per_person
+    );
+    if let Some(members) = &g.members {
+        text += &format!(
+            "; {} against {} members who collude, {} if every aggregator of the round does",
+            members.epsilon_colluding, members.colluding, members.epsilon_aggregators
+        );
+    }
+    if g.delta_e12 > 0 {
+        text += &format!("; delta {}e-12", g.delta_e12);
+    }
+    text
+}
+
 /// A release in short, for programs; the file holds all of it.
-pub(crate) fn summary(release: &Signed<Release>, verified: bool, file: &str) -> Value {
+fn summary(
+    release: &Signed<Release>,
+    verified: bool,
+    file: &str,
+    quantile: Option<f64>,
+) -> anyhow::Result<Value> {
     let r = release.document();
     let half = i64::try_from(r.interval.half_width).unwrap_or(i64::MAX);
     let axes: Vec<String> = r.plan.axes().iter().map(|a| a.axis.to_string()).collect();
@@ -74,7 +181,8 @@ pub(crate) fn summary(release: &Signed<Release>, verified: bool, file: &str) -> 
             })
         })
         .collect();
-    json!({
+    let estimates = r.estimates();
+    Ok(json!({
         "file": file,
         "id": release.id(),
         "verified": verified,
@@ -85,13 +193,35 @@ pub(crate) fn summary(release: &Signed<Release>, verified: bool, file: &str) -> 
         "silent": r.silent.len(),
         "axes": axes,
         "cells": cells,
-    })
+        "post_processed": {
+            "consistent": (r.plan.measure().parts() == 1).then(|| estimates.consistent()),
+            "margins": estimates.margins()?,
+            "means": estimates.means(),
+            "quantile": quantile,
+            "quantiles": quantile.and_then(|q| estimates.quantile(q)),
+        },
+    }))
 }
 
 /// A release as people look at it.
-pub(crate) fn shown(release: &Signed<Release>) {
+pub(crate) fn shown(release: &Signed<Release>, quantile: Option<f64>) -> anyhow::Result<()> {
     let r = release.document();
-    println!("{}", bars::table(r));
+    let estimates = r.estimates();
+    let axes = r.plan.axes().len();
+    match estimates.means() {
+        Some(means) => println!("{}", bars::ranges(r, &means, axes, "mean")),
+        None => println!("{}", bars::table(r)),
+    }
+    if let Some(q) = quantile {
+        match estimates.quantile(q) {
+            Some(quantiles) => println!("{}", bars::ranges(r, &quantiles, axes - 1, &format!("q {q}"))),
+            None => println!("A quantile is of incidents by the bins of a number; this release has none."),
+        }
+    }
+    let margins = estimates.margins()?;
+    if !margins.is_empty() {
+        println!("{}", bars::margins(r, &margins));
+    }
     println!(
         "{} members contributed, {} refused, {} were silent. {}; the intervals cover the noise, not what the bound \
          of {} cells a person cut off, nor who never reported.",
@@ -104,21 +234,13 @@ pub(crate) fn shown(release: &Signed<Release>) {
         },
         r.plan.cells_per_person()
     );
-    let g = &r.guarantee;
-    if let Some(members) = &g.members {
-        println!(
-            "Against {} members who collude: epsilon {}. If every aggregator of the round does: {}. Delta {}e-12.",
-            members.colluding, members.epsilon_colluding, members.epsilon_aggregators, g.delta_e12
-        );
-    }
+    println!("Guarantee: {}.", guaranteed(&r.guarantee));
     println!(
-        "Spent at each node: epsilon {} (a person known at {} nodes: {}). The same question is free until the \
-         period {} ends.",
-        g.epsilon,
-        g.nodes_per_person,
-        g.epsilon_at_those_nodes,
+        "Spent at each node: epsilon {}. The same question is free until the period {} ends.",
+        r.plan.epsilon(),
         r.plan.release_period()
     );
+    Ok(())
 }
 
 pub(crate) fn verify(context: &Context, verify: &Verify) -> anyhow::Result<ExitCode> {
@@ -131,6 +253,10 @@ pub(crate) fn verify(context: &Context, verify: &Verify) -> anyhow::Result<ExitC
     };
     let report = release::verify(&read(&verify.release)?, trusted);
     let holds = report.holds();
+    if let Some(release) = report.unverified().filter(|_| verify.show && holds && !context.json) {
+        let numbers = release.document().estimates().number().is_some();
+        shown(release, numbers.then_some(0.5))?;
+    }
     if context.json {
         output::json(&json!({ "verified": holds, "checks": report.checks() }))?;
     } else {

@@ -7,7 +7,10 @@ use hedgerow_node::{
     node::{Node, now},
     store::KdfParams,
 };
-use hedgerow_protocol::document::{self, Member, Signed};
+use hedgerow_protocol::{
+    document::{self, Member, Signed},
+    privacy::{Accounting, Unit},
+};
 use serde_json::json;
 
 use super::{Context, read, write};
@@ -90,6 +93,9 @@ fn draw_up(context: &Context, new: CharterNew) -> anyhow::Result<ExitCode> {
         rounds: !new.no_rounds,
         tolerated: new.tolerated,
         epsilon_aggregators: new.epsilon_aggregators,
+        epsilon_per_asker: new.epsilon_per_asker,
+        accounting: new.zcdp.map_or(Accounting::Pure, |delta_e12| Accounting::Zcdp { delta_e12 }),
+        unit: if new.by_year { Unit::PersonYear } else { Unit::Person },
         ..Terms::new(new.name)
     };
     let signed = membership::draw_up(&node, cards, terms, now())?;
@@ -126,6 +132,17 @@ fn show(context: &Context, charter: &Signed<document::Charter>) -> anyhow::Resul
          incidents each, and is assumed to be known at up to {} nodes.",
         p.epsilon_total, p.epsilon_per_query, p.cells_per_person, p.incidents_per_cell, p.nodes_per_person
     );
+    if let Some(asker) = &p.epsilon_per_asker {
+        println!("The questions of one member may cost epsilon {asker} of it.");
+    }
+    if let Some(delta) = p.accounting.delta_e12() {
+        println!("Counted in zCDP; every epsilon is that at delta {delta}e-12.");
+    }
+    if p.unit == Unit::PersonYear {
+        println!(
+            "Each calendar year of incidents has this budget of its own, and covers that year's records alone."
+        );
+    }
     match &p.round {
         Some(round) => println!(
             "Rounds: {} aggregators, up to {} members may drop out or collude; epsilon at most {} if every aggregator \

@@ -419,7 +419,7 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
         let verified = report.holds();
         let release: Signed<Release> = envelope.open()?;
         if !quiet {
-            ask::shown(&release);
+            ask::shown(&release, None)?;
             let held = report.checks().iter().filter(|c| c.holds).count();
             println!("Verified offline: {held} of {} checks hold.", report.checks().len());
         }

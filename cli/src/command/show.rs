@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use hedgerow_node::api::{Command, Outcome};
-use hedgerow_protocol::vocabulary::Dimension;
+use hedgerow_node::api::{Command, Outcome, Spent};
+use hedgerow_protocol::{privacy::Unit, vocabulary::Dimension};
 use serde_json::json;
 
 use super::Context;
-use crate::output::{self, plain};
+use crate::{
+    bars,
+    output::{self, plain},
+};
 
 pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
     let Outcome::Status(s) = context.session.run(&Command::Status, "reading")? else {
@@ -56,9 +59,37 @@ pub(crate) fn ledger(context: &Context) -> anyhow::Result<ExitCode> {
         output::json(&l)?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Epsilon {} of {} is spent.", l.total.spent_micros, l.total.cap_micros);
-    for (purpose, spent) in &l.purposes {
-        println!("  {purpose:<14} {} of {}", spent.spent_micros, spent.cap_micros);
+    println!(
+        "Epsilon {} of {} is spent{}.",
+        l.total.spent_micros,
+        l.total.cap_micros,
+        if l.unit == Unit::PersonYear { " on the year of which most was asked" } else { "" }
+    );
+    if let Some(delta) = l.accounting.delta_e12() {
+        println!("Counted in zCDP: these are epsilons at delta {delta}e-12, and do not add up.");
+    }
+    let of = |name: &str, spent: &Spent| {
+        println!(
+            "  {name:<24} {:>8} of {:<8} {}",
+            spent.spent_micros.to_string(),
+            spent.cap_micros.to_string(),
+            bars::part_of(spent)
+        );
+    };
+    println!("For:");
+    l.purposes.iter().for_each(|(purpose, spent)| of(purpose, spent));
+    if !l.askers.is_empty() {
+        println!("Asked by:");
+        l.askers.iter().for_each(|(name, spent)| of(&plain(name), spent));
+    }
+    if !l.years.is_empty() {
+        println!("On incidents of:");
+        l.years
+            .iter()
+            .for_each(|y| of(&y.year.to_string(), &Spent { spent_micros: y.spent_micros, ..l.total }));
+    }
+    if !l.charges.is_empty() {
+        println!("Charges:");
     }
     for c in &l.charges {
         println!(

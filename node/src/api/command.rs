@@ -6,8 +6,8 @@ use hedgerow_protocol::{
     document::{Charter, Envelope},
     id::{Id, NodeId},
     indicator::Tlp,
-    privacy::MicroEpsilon,
-    statistic::{Axis, Condition, Measure, Period},
+    privacy::{Accounting, Guarantee, Mechanism, MicroEpsilon, Unit},
+    statistic::{Axis, Condition, Measure, Mode, Period},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,13 @@ pub enum Command {
         /// The question.
         question: Question,
     },
+    /// Tells what a question would cost and how accurate its answer would be; spends nothing.
+    Expect {
+        /// The question.
+        question: Question,
+        /// Find the least epsilon at which intervals reach no further; the question's own is then not read.
+        half_width: Option<u64>,
+    },
     /// Reads indicators from a file, as drafts.
     IndicatorImport {
         /// The file, as an absolute path.
@@ -162,6 +169,8 @@ pub enum Outcome {
     Charter(Envelope),
     /// Of [`Command::Ask`]: the release, signed.
     Release(Envelope),
+    /// Of [`Command::Expect`].
+    Expected(Box<ExpectedView>),
     /// Of [`Command::IndicatorImport`].
     IndicatorsImported(IndicatorsImported),
     /// Of [`Command::IndicatorPublish`] and [`Command::IndicatorRevoke`].
@@ -236,12 +245,64 @@ pub struct ExportedFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerView {
-    /// Cap and spent over all purposes.
+    /// How it counts. Of zCDP, every epsilon of this view is that at the charter's delta.
+    pub accounting: Accounting,
+    /// Whose records are covered as one.
+    pub unit: Unit,
+    /// Cap and spent over all purposes; where each year has its own budget, of the year on which most was spent.
     pub total: Spent,
     /// By purpose code.
     pub purposes: BTreeMap<String, Spent>,
+    /// By name of the member who asked.
+    pub askers: BTreeMap<String, Spent>,
+    /// By year, where each has a budget of its own and something was asked of it alone.
+    pub years: Vec<YearView>,
     /// Every charge, oldest first.
     pub charges: Vec<ChargeView>,
+}
+
+/// One year's budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct YearView {
+    /// The year.
+    pub year: i16,
+    /// Spent on it, with what was spent on all years.
+    pub spent_micros: MicroEpsilon,
+}
+
+/// What is to be expected of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedView {
+    /// What each node would spend.
+    pub epsilon_micros: MicroEpsilon,
+    /// Whether it was answered in this period, so that it costs nothing more and gets the same figures.
+    pub free: bool,
+    /// The largest epsilon that this node could still spend on such a question; others may have more or less left.
+    pub left_micros: MicroEpsilon,
+    /// How the members' counts would come together.
+    pub mode: Mode,
+    /// Members who would take part: all.
+    pub members: usize,
+    /// Figures of the answer.
+    pub groups: usize,
+    /// Most groups in which one person counts.
+    pub cells_per_person: u32,
+    /// Most that one person adds to one group.
+    pub per_cell: u64,
+    /// The release period in which it is answered once.
+    pub release_period: String,
+    /// Root-mean-square error of one value.
+    pub deviation: f64,
+    /// Half the width of the 95% interval of one value.
+    pub half_width: u64,
+    /// The noise of each member.
+    pub mechanism: Mechanism,
+    /// The error under the other law of noise that the charter allows: why this one was taken.
+    pub passed_over_deviation: Option<f64>,
+    /// What the release would guarantee.
+    pub guarantee: Guarantee,
 }
 
 /// A cap and what is spent of it, in millionths of epsilon.
@@ -268,6 +329,9 @@ pub struct ChargeView {
     pub asker: String,
     /// First digits of the plan's id.
     pub plan: String,
+    /// First and last year whose incidents it could count, where years have budgets of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub years: Option<(i16, i16)>,
 }
 
 /// How a node is.

@@ -3,6 +3,7 @@
 //! One closed set of commands. `run` carries one out on an open vault; `socket` brings the same commands to a
 //! node that is running, over a Unix socket that only its owner may open.
 
+mod budget;
 mod command;
 mod run;
 pub mod socket;

@@ -1,6 +1,6 @@
 //! Carries out one command.
 
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use hedgerow_protocol::{
     id::NodeId,
@@ -11,7 +11,7 @@ use hedgerow_protocol::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-use super::command::*;
+use super::{budget, command::*};
 use crate::{
     error::{Class, NodeError},
     export::{Audience, export},
@@ -127,7 +127,11 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
                 held_back: done.held_back,
             }))
         }
-        Command::Ledger => ledger(node).map(Outcome::Ledger),
+        Command::Ledger => budget::ledger(node, |id| name_of(node, id)).map(Outcome::Ledger),
+        Command::Expect { question, half_width } => {
+            let query = dated(node, question, now())?;
+            Ok(Outcome::Expected(Box::new(budget::expect(node, query, half_width)?)))
+        }
         Command::Ask { .. }
         | Command::Status
         | Command::IndicatorPublish { .. }
@@ -139,8 +143,8 @@ fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeEr
     let charter = &node.federation()?.charter;
     // A round is far more accurate: it is what is asked for wherever there can be one.
     let round = !question.local && charter.document().privacy.round.is_some();
-    Ok(Query {
-        version: if round { 2 } else { 1 },
+    let mut query = Query {
+        version: 1,
         mode: if round { Mode::Round } else { Mode::Local },
         charter: charter.id(),
         measure: question.measure,
@@ -153,7 +157,9 @@ fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeEr
         epsilon: question.epsilon,
         asked_at: at,
         expires_at: at.plus_seconds(QUESTION_OPEN_SECONDS),
-    })
+    };
+    query.version = query.version_needed();
+    Ok(query)
 }
 
 fn opened(path: &Path) -> Result<File, NodeError> {
@@ -258,26 +264,6 @@ fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
     }
 }
 
-fn ledger(node: &Node) -> Result<LedgerView, NodeError> {
-    let federation = node.federation()?;
-    let caps = federation.charter.document().caps();
-    let mut total = Spent { cap_micros: caps.total, spent_micros: Default::default() };
-    let mut purposes = BTreeMap::new();
-    for (code, cap) in caps.by_purpose {
-        let (all, spent) = federation.ledger.spent(&code);
-        total.spent_micros = all;
-        purposes.insert(code, Spent { cap_micros: cap, spent_micros: spent });
-    }
-    let charges = federation.ledger.charges()?.into_iter().map(|c| ChargeView {
-        at: c.at,
-        purpose: c.purpose,
-        epsilon_micros: c.epsilon,
-        asker: name_of(node, c.asker),
-        plan: c.plan.short(),
-    });
-    Ok(LedgerView { total, purposes, charges: charges.collect() })
-}
-
 fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> {
     let (indicators, drafts) = node.library.count()?;
     let charter = node.charter().map(|c| CharterView {
@@ -287,7 +273,7 @@ fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> 
         quorum: c.document().quorum,
     });
     let budget = match node.charter() {
-        Some(_) => Some(ledger(node)?.total),
+        Some(_) => Some(budget::ledger(node, |id| name_of(node, id))?.total),
         None => None,
     };
     Ok(Outcome::Status(Box::new(Status {

@@ -6,7 +6,7 @@ use hedgerow_protocol::{
         charter::{Ground, PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
     },
     indicator::Tlp,
-    privacy::MicroEpsilon,
+    privacy::{Accounting, MicroEpsilon, Unit},
     time::Timestamp,
     vocabulary::VOCABULARY,
 };
@@ -51,6 +51,12 @@ pub struct Terms {
     /// Most that a round may cost a person if every aggregator colludes; three times what a query may cost if not
     /// said.
     pub epsilon_aggregators: Option<MicroEpsilon>,
+    /// Most of the total that the questions of one member may cost; half of it if not said.
+    pub epsilon_per_asker: Option<MicroEpsilon>,
+    /// How the ledgers count.
+    pub accounting: Accounting,
+    /// Whether each calendar year of incidents has a budget of its own.
+    pub unit: Unit,
     /// How often a question may get a new answer.
     pub release_period: ReleasePeriod,
     /// Most restricted label for publishing to one another.
@@ -72,6 +78,9 @@ impl Terms {
             rounds: true,
             tolerated: None,
             epsilon_aggregators: None,
+            epsilon_per_asker: None,
+            accounting: Accounting::Pure,
+            unit: Unit::Person,
             release_period: ReleasePeriod::Quarter,
             tlp: Tlp::Amber,
         }
@@ -108,8 +117,9 @@ pub fn draw_up(
         epsilon_aggregators: terms.epsilon_aggregators.unwrap_or(terms.epsilon_per_query.times(3)),
         most_in_cell: MOST_IN_CELL,
     });
-    let charter = Charter {
-        version: if round.is_some() { 2 } else { 1 },
+    let half = MicroEpsilon::from_micros((terms.epsilon_total.micros() / 2).max(1));
+    let mut charter = Charter {
+        version: 1,
         name: terms.name,
         made_at: now,
         parent: None,
@@ -124,6 +134,10 @@ pub fn draw_up(
             incidents_per_cell: terms.incidents_per_cell,
             nodes_per_person: terms.nodes_per_person.min(count),
             contributions: terms.contributions.unwrap_or(majority),
+            accounting: terms.accounting,
+            unit: terms.unit,
+            // One member's questions must not spend what is there for all.
+            epsilon_per_asker: Some(terms.epsilon_per_asker.unwrap_or(half)),
             round,
         },
         purposes: purposes(terms.epsilon_total),
@@ -132,6 +146,7 @@ pub fn draw_up(
         tlp: terms.tlp,
         members,
     };
+    charter.version = charter.privacy.version_needed();
     Signed::new(charter, node.secret()).map_err(NodeError::input)
 }
 

@@ -9,7 +9,7 @@ use hedgerow_protocol::{
     document::{Charter, NodeSecret, Signed},
     id::{Digest, Id, NodeId},
     limits::BESIDE_BYTES,
-    privacy::{AuthoriseError, Charge, Permit},
+    privacy::{Account, AuthoriseError, Charge, Permit},
     round::{Ask, Declined, Delivery, Host, Mark, NoisedShare, Party, Roster, Step, Told},
     statistic::{Exact, Ground, Plan, Query},
     time::Timestamp,
@@ -269,7 +269,9 @@ impl Host for Desk<'_> {
         let q = query.document();
         // A plan that was paid for before may cost nothing: whether it does is seen when the vector is asked for.
         let before = matches!(self.node.rounds.kept(&plan.id()), Ok(Some(_)));
-        if !before && self.federation.ledger.affordable(&q.purpose, q.epsilon).is_err() {
+        let asker = query.sole_signer().map_err(|_| Ground::NotPlannable)?;
+        let account = Account { purpose: &q.purpose, asker, years: plan.years() };
+        if !before && self.federation.ledger.look(|a| a.affordable(account, q.epsilon)).is_err() {
             return Err(Ground::OverBudget);
         }
         Ok(plan)

@@ -64,6 +64,7 @@ impl Node {
             purpose: query.document().purpose.clone(),
             epsilon: plan.epsilon(),
             asker: from,
+            years: plan.years(),
             at: now,
         };
         let permit = match federation.ledger.authorise(&charge) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hedgerow_protocol::{
     document::Envelope,
     id::Id,
-    privacy::{Accountant, AuthoriseError, Caps, Charge, MicroEpsilon, OverBudget, Permit},
+    privacy::{Accountant, AuthoriseError, Caps, Charge, Permit},
     statistic::Plan,
 };
 
@@ -69,20 +69,14 @@ impl Ledger {
         txn.commit()
     }
 
-    /// Whether `epsilon` for `purpose` could be charged now.
-    pub fn affordable(&self, purpose: &str, epsilon: MicroEpsilon) -> Result<(), OverBudget> {
-        self.accountant.lock().unwrap_or_else(PoisonError::into_inner).affordable(purpose, epsilon)
+    /// Reads the accountant.
+    pub fn look<T>(&self, read: impl FnOnce(&Accountant) -> T) -> T {
+        read(&self.accountant.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Every charge, oldest first.
     pub fn charges(&self) -> Result<Vec<Charge>, StoreError> {
         read(&self.vault)
-    }
-
-    /// Spent in total and for one purpose.
-    pub fn spent(&self, purpose: &str) -> (MicroEpsilon, MicroEpsilon) {
-        let accountant = self.accountant.lock().unwrap_or_else(PoisonError::into_inner);
-        (accountant.spent(), accountant.spent_for(purpose))
     }
 }
 

@@ -142,6 +142,9 @@ fn no_caps() -> hedgerow_protocol::privacy::Caps {
     hedgerow_protocol::privacy::Caps {
         total: hedgerow_protocol::privacy::MicroEpsilon::from_micros(1),
         by_purpose: std::collections::BTreeMap::new(),
+        by_asker: None,
+        accounting: Default::default(),
+        unit: Default::default(),
     }
 }
 
