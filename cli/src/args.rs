@@ -331,8 +331,8 @@ pub(crate) struct Ask {
     /// :N, larger numbers count as N; the noise grows with it.
     #[arg(long, value_name = "NUMBER[:N]", value_parser = bounded, conflicts_with_all = ["count", "mean", "quantile"])]
     pub(crate) sum: Option<Bounded>,
-    /// The mean of a number over the incidents that have it.
-    #[arg(long, value_name = "NUMBER[:N]", value_parser = bounded, conflicts_with_all = ["count", "quantile"])]
+    /// The mean of a number over the incidents that have it. How accurate it is depends on how many these are.
+    #[arg(long, value_name = "NUMBER[:N]", value_parser = bounded, conflicts_with_all = ["count", "quantile", "target_error"])]
     pub(crate) mean: Option<Bounded>,
     /// A quantile of a number, such as days_to_answer:0.9; the median without :Q. Asks for incidents by the number's
     /// bins, which `--by NUMBER` shows as a histogram.

@@ -4,6 +4,7 @@ use hedgerow_node::api::Spent;
 use hedgerow_protocol::{
     release::{Margin, Range, Release},
     statistic::{Axis, AxisValues, Measure},
+    vocabulary::UNKNOWN,
 };
 
 /// Rows shown; the rest are in the release.
@@ -84,11 +85,17 @@ pub(crate) fn margins(release: &Release, margins: &[Margin]) -> String {
         if matches!(axis.axis, Axis::Coded(_)) {
             own.sort_by_key(|m| std::cmp::Reverse(m.sum));
         }
-        let shown = own.len().min(ROWS / 4);
+        let all = own.len();
+        own.truncate(ROWS / 4);
         text.push_str(&format!("By {} alone (post-processed: sums of the above):\n", axis.axis));
-        for m in own.into_iter().take(shown) {
-            let words = label(std::slice::from_ref(axis), &[m.value.as_str()]);
-            text.push_str(&format!("  {words:<28}  {:>9}  ±{}\n", m.sum, m.half_width));
+        let words = own.iter().map(|m| label(std::slice::from_ref(axis), &[m.value.as_str()]));
+        let words: Vec<String> = words.collect();
+        let widest = words.iter().map(|w| w.chars().count()).max().unwrap_or(0);
+        for (words, m) in words.iter().zip(&own) {
+            text.push_str(&format!("  {words:<widest$}  {:>9}  ±{}\n", m.sum, m.half_width));
+        }
+        if all > own.len() {
+            text.push_str(&format!("  and {} more\n", all - own.len()));
         }
     }
     text
@@ -131,6 +138,7 @@ fn label(axes: &[AxisValues], codes: &[&str]) -> String {
             },
         ),
         Axis::Quarter | Axis::Year => (*code).to_owned(),
+        Axis::Field(_) if *code == UNKNOWN => UNKNOWN.to_owned(),
         Axis::Field(field) => format!("{code} {}", field.unit()),
     });
     words.collect::<Vec<_>>().join(" · ")

@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
             if context.json {
                 output::json(&expected)?;
             } else {
-                forecast(&expected);
+                forecast(&expected, ask.mean.is_some());
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -98,7 +98,7 @@ fn expect(context: &Context, question: Question, half_width: Option<u64>) -> any
 }
 
 /// What a question would cost, for people.
-fn forecast(e: &ExpectedView) {
+fn forecast(e: &ExpectedView, mean: bool) {
     let cost = if e.free {
         format!("nothing: it was answered in {}, and gets the same figures", e.release_period)
     } else {
@@ -109,29 +109,47 @@ fn forecast(e: &ExpectedView) {
     };
     println!("Cost: {cost}.");
     println!(
-        "{} figures; one person counts in at most {} of them with at most {} each.",
-        e.groups, e.cells_per_person, e.per_cell
+        "{} {}; one person counts in at most {} with at most {} each.",
+        e.groups,
+        if e.groups == 1 { "figure" } else { "figures" },
+        e.cells_per_person,
+        e.per_cell
     );
     println!(
-        "If all {} members take part: an error of {:.2} (root mean square), 95% intervals of ±{}, {}.",
+        "If all {} members take part: an error of {} (root mean square), 95% intervals of ±{}, {}.",
         e.members,
-        e.deviation,
+        digits(e.deviation),
         e.half_width,
         match e.mode {
             Mode::Round => "in a round",
             Mode::Local => "each member with its own noise",
         }
     );
+    if mean {
+        // The noise of a mean over n incidents is at most that of its sums over n.
+        let of = |n: f64| digits(1.96 * e.deviation / n);
+        println!(
+            "That is of the sums behind a mean. A mean of 100 incidents is known to ±{}, of 1,000 to ±{}.",
+            of(100.0),
+            of(1000.0)
+        );
+    }
     let law = if e.mechanism.sigma().is_some() { "Gaussian" } else { "Laplace" };
     match e.passed_over_deviation {
         Some(other) => println!(
-            "Noise: {law}, since the error would be {other:.2} with {} noise.",
+            "Noise: {law}, since the error would be {} with {} noise.",
+            digits(other),
             if law == "Laplace" { "Gaussian" } else { "Laplace" }
         ),
         None => println!("Noise: {law}."),
     }
     println!("Guarantee: {}.", guaranteed(&e.guarantee));
     println!("Nothing was asked and nothing spent.");
+}
+
+/// A figure with decimals as long as they tell something.
+fn digits(figure: f64) -> String {
+    if figure < 100.0 { format!("{figure:.2}") } else { format!("{figure:.0}") }
 }
 
 /// A guarantee in words.
