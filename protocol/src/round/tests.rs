@@ -1,6 +1,8 @@
 //! Whole rounds in the simulator: their figures are right, and whatever a party does, no more is learnt and no
 //! ledger undercharges.
 
+mod laws;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
