@@ -1,7 +1,7 @@
 //! What rounds cost and how accurate they are, each figure beside what it is compared with (docs/benchmarks.md).
 //!
 //! Whole rounds of the real state machines in the simulator, on one thread. `cargo bench -p hedgerow-tests --bench
-//! rounds`; `-- --large` adds the round of 1,000 nodes.
+//! rounds`; `-- --large` adds the round of 1,000 nodes, `-- --plot FILE` draws how cost grows.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +21,7 @@ use hedgerow_protocol::{
     privacy::{Accounting, Mechanism, Unit},
     round::{
         Outcome, Parameters, Terms,
+        commitment::{Blinding, Packing},
         simulate::{Fate, Weather, World},
     },
     statistic::{Axis, Measure, Mode, Period, Plan, Query},
@@ -36,15 +37,24 @@ use prio::{
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 
+#[path = "support/plot.rs"]
+mod plot;
+
 fn main() {
     // `cargo test --benches` would run this too; it is no test.
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
     accuracy();
+    samplers();
     println!("\n{:<40} {:>10} {:>10} {:>7}", "", "here", "bare prio", "ratio");
-    for (nodes, quarters) in [(50, 50), (5, 50), (20, 50), (50, 13), (50, 100)] {
-        cost(nodes, quarters);
+    let costs = [(50, 50), (5, 50), (10, 50), (20, 50), (50, 5), (50, 13), (50, 100), (50, 200)];
+    let costs = costs.map(|(nodes, quarters)| cost(nodes, quarters));
+    let plot = std::env::args().skip_while(|a| a != "--plot").nth(1);
+    if let Some(file) = plot {
+        // Benches run in their package's folder; the plot is named from the workspace's.
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        std::fs::write(file, plot::growth(&costs)).unwrap();
     }
     if std::env::args().any(|a| a == "--large") {
         large();
@@ -171,6 +181,50 @@ fn accuracy() {
     }
 }
 
+/// How long one node takes to draw its noise for 4,096 cells.
+fn samplers() {
+    println!("\n4,096 samples of one node's noise");
+    let mut rng = StdRng::seed_from_u64(3);
+    for (l1, shape) in
+        [(1, (1, 40)), (100, (1, 40)), (10_000, (1, 40)), (1_000_000, (1, 40)), (1_000_000, (1, 1))]
+    {
+        let one = "1".parse().unwrap();
+        let mechanism = Mechanism::laplace_shares(l1, one, shape).unwrap();
+        timed(&format!("Laplace shares, scale {l1}, shape {}/{}", shape.0, shape.1), &mechanism, &mut rng);
+    }
+    for sixteenths in [23u64, 160, 16_000, 16_000_000] {
+        let mechanism = Mechanism::DiscreteGaussian { sigma_sixteenths: sixteenths };
+        timed(&format!("Gaussian, sigma {}", sixteenths as f64 / 16.0), &mechanism, &mut rng);
+    }
+}
+
+fn timed(what: &str, mechanism: &Mechanism, rng: &mut StdRng) {
+    let mut seconds: Vec<f64> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(mechanism.samples(4096, rng).unwrap().len(), 4096);
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_unstable_by(f64::total_cmp);
+    println!("{what:<46} {:>8.1} ms", seconds[2] * 1e3);
+}
+
+/// The part of a round that its commitments are: one a node, and the check of their sum by the asker and by both
+/// aggregators.
+fn commitments(nodes: u32, cells: usize, bits: u32) -> f64 {
+    let packing = Packing::new(bits, nodes as usize);
+    let mut rng = StdRng::seed_from_u64(4);
+    let values: Vec<u128> = (0..cells).map(|i| (i as u128 * 37) % (1 << bits)).collect();
+    let sum: Vec<u128> = values.iter().map(|v| v * u128::from(nodes)).collect();
+    let start = Instant::now();
+    let blindings: Vec<Blinding> = (0..nodes).map(|_| Blinding::random(&mut rng)).collect();
+    let committed: Vec<_> = blindings.iter().map(|b| packing.commit(&values, b).unwrap()).collect();
+    let blinding = Blinding::sum(&blindings);
+    (0..3).for_each(|_| assert!(packing.opens(&committed, &sum, &blinding).unwrap()));
+    start.elapsed().as_secs_f64()
+}
+
 fn world(nodes: u32, seed: u64) -> (World, Signed<Charter>) {
     let charter = charter(nodes, nodes / 5);
     let all = (0..nodes).map(|n| (secret(n), Vec::new())).collect();
@@ -180,7 +234,7 @@ fn world(nodes: u32, seed: u64) -> (World, Signed<Charter>) {
 
 /// A whole round: consents, roster, counts of nothing, noise, commitments, shares, proofs, release, its verification
 /// by every aggregator. Bare: sharding, verifying and adding up the same vectors with prio alone.
-fn cost(nodes: u32, quarters: i32) {
+fn cost(nodes: u32, quarters: i32) -> plot::Cost {
     let (mut times, mut bytes) = (Vec::new(), 0);
     let mut parameters = None;
     for seed in 0..3 {
@@ -196,7 +250,8 @@ fn cost(nodes: u32, quarters: i32) {
     }
     let parameters = parameters.unwrap();
     let cells = 20 * quarters as usize;
-    let (bare, share_bytes) = bare(nodes as usize, cells, &parameters);
+    let Bare { seconds: bare, input, verifiers } = bare(nodes as usize, cells, &parameters);
+    let committed = commitments(nodes, cells, parameters.bits);
     times.sort_unstable_by(f64::total_cmp);
     let what = format!("{nodes} nodes, {cells} cells, {} bits", parameters.bits);
     println!("{what:<30} {:<9} {:>8.2} s {:>8.2} s {:>7.2}", "time", times[1], bare, times[1] / bare);
@@ -206,18 +261,43 @@ fn cost(nodes: u32, quarters: i32) {
         "",
         "bytes",
         mib(bytes),
-        mib(share_bytes),
-        bytes as f64 / share_bytes as f64
+        mib(input),
+        bytes as f64 / input as f64
     );
+    let all = input + verifiers;
+    println!(
+        "{:<30} {:<9} {:>10} {:>6.1} MiB {:>7.2}   with the shares of verifiers that prio's parties exchange",
+        "",
+        "",
+        "",
+        mib(all),
+        bytes as f64 / all as f64
+    );
+    println!(
+        "{:<30} {:<9} {:>8.2} s {:>10} {:>6.0}%   of the round",
+        "",
+        "commits",
+        committed,
+        "",
+        100.0 * committed / times[1]
+    );
+    plot::Cost { nodes, cells, seconds: times[1], bare, mib: mib(bytes) }
 }
 
-fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> (f64, u64) {
+/// What prio alone takes: processor time, bytes of input shares, bytes of verifier shares.
+struct Bare {
+    seconds: f64,
+    input: u64,
+    verifiers: u64,
+}
+
+fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> Bare {
     let largest = (1u128 << parameters.bits) - 1;
     let chunk = optimal_chunk_length(cells * parameters.bits as usize);
     let prio = Prio3SumVec::new_sum_vec(2, largest, cells, chunk).unwrap();
-    let (mut times, mut bytes) = (Vec::new(), 0u64);
+    let (mut times, mut bytes, mut verifiers) = (Vec::new(), 0u64, 0u64);
     for _ in 0..3 {
-        bytes = 0;
+        (bytes, verifiers) = (0, 0);
         let start = Instant::now();
         let mut totals = [prio.aggregate_init(&()), prio.aggregate_init(&())];
         for node in 0..nodes {
@@ -231,6 +311,7 @@ fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> (f64, u64) {
             for (place, share) in shares.iter().enumerate() {
                 let (state, part) =
                     prio.verify_init(&[7; 32], b"bench", place, &(), &nonce, &public, share).unwrap();
+                verifiers += part.get_encoded().unwrap().len() as u64;
                 states.push(state);
                 parts.push(part);
             }
@@ -248,7 +329,7 @@ fn bare(nodes: usize, cells: usize, parameters: &Parameters) -> (f64, u64) {
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_unstable_by(f64::total_cmp);
-    (times[1], bytes)
+    Bare { seconds: times[1], input: bytes, verifiers }
 }
 
 fn large() {

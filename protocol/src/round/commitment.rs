@@ -24,33 +24,36 @@ const MOST_SCALARS: usize = 1024;
 
 /// A blinding factor: the secret that hides a committed vector, or a share or sum of such secrets.
 #[derive(Clone, ZeroizeOnDrop)]
-pub(super) struct Blinding(Scalar);
+pub struct Blinding(Scalar);
 
 impl Blinding {
-    pub(super) fn random<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+    /// A fresh one.
+    pub fn random<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut wide = Zeroizing::new([0; 64]);
         rng.fill_bytes(wide.as_mut());
         Self(Scalar::from_bytes_mod_order_wide(&wide))
     }
 
     /// Shares that add up to this: all but the last are random.
-    pub(super) fn split<R: CryptoRng + ?Sized>(&self, k: usize, rng: &mut R) -> Vec<Self> {
+    pub fn split<R: CryptoRng + ?Sized>(&self, k: usize, rng: &mut R) -> Vec<Self> {
         let mut shares: Vec<Self> = (1..k).map(|_| Self::random(rng)).collect();
         let last = shares.iter().fold(self.0, |rest, share| rest - share.0);
         shares.push(Self(last));
         shares
     }
 
-    pub(super) fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+    /// Their sum, which opens the sum of what they blind.
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
         Self(all.into_iter().map(|b| b.0).sum())
     }
 
-    pub(super) fn to_bytes(&self) -> [u8; 32] {
+    /// The canonical bytes of the scalar. Secret until it is summed.
+    pub fn to_bytes(&self) -> [u8; 32] {
         self.0.to_bytes()
     }
 
     /// Reads the canonical bytes of a scalar.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes = <[u8; 32]>::try_from(bytes).ok()?;
         Option::from(Scalar::from_canonical_bytes(bytes)).map(Self)
     }
@@ -58,13 +61,15 @@ impl Blinding {
 
 /// How values are packed: `bits` each, in vectors of which up to `seats` are summed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packing {
+pub struct Packing {
     width: u32,
 }
 
 impl Packing {
-    pub(super) fn new(bits: u32, seats: usize) -> Self {
-        Self { width: bits + usize::BITS - seats.leading_zeros() }
+    /// For values below 2^`bits`, at most 64 of these.
+    pub fn new(bits: u32, seats: usize) -> Self {
+        let carry = usize::BITS - seats.leading_zeros();
+        Self { width: bits.min(64) + carry.min(32) }
     }
 
     fn scalars(self, values: &[u128]) -> Result<Zeroizing<Vec<Scalar>>, Flaw> {
@@ -90,7 +95,7 @@ impl Packing {
     }
 
     /// Commits to `values`. Constant-time in them.
-    pub(super) fn commit(self, values: &[u128], blinding: &Blinding) -> Result<Digest, Flaw> {
+    pub fn commit(self, values: &[u128], blinding: &Blinding) -> Result<Digest, Flaw> {
         let scalars = self.scalars(values)?;
         let bases = bases();
         let point = RistrettoPoint::multiscalar_mul(
@@ -101,12 +106,7 @@ impl Packing {
     }
 
     /// Whether `commitments` together commit to `sum` under the sum of their blinding factors. Public values.
-    pub(super) fn opens(
-        self,
-        commitments: &[Digest],
-        sum: &[u128],
-        blinding: &Blinding,
-    ) -> Result<bool, Flaw> {
+    pub fn opens(self, commitments: &[Digest], sum: &[u128], blinding: &Blinding) -> Result<bool, Flaw> {
         let scalars = self.scalars(sum)?;
         let bases = bases();
         let opened = RistrettoPoint::vartime_multiscalar_mul(

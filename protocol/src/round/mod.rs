@@ -10,7 +10,7 @@
 
 mod aggregator;
 mod agreed;
-mod commitment;
+pub mod commitment;
 mod coordinator;
 mod exchange;
 mod message;
