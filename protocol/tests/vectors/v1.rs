@@ -1,111 +1,26 @@
-//! Test vectors: every file in `tests/vectors/v1` gets the verdict that it names, and the generator here still
-//! makes every one of them byte for byte. `HEDGEROW_WRITE_VECTORS=1 cargo test -p hedgerow-protocol --test vectors`
-//! writes them anew.
+//! Version 1: mode `local`, and indicators.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
-
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ed25519_dalek::{Signer as _, SigningKey};
 use hedgerow_protocol::{
     document::{
-        Charter, Document, Envelope, EnvelopeError, Member, NodeSecret, Signed,
+        Charter, Member, Signed,
         charter::{Ground as CharterGround, PrivacyPolicy, Purpose, ReleasePeriod},
     },
-    facet::{Facet, HelpSet, PersonKey},
+    facet::Facet,
     indicator::{Batch, Observable, StixObject, Tlp, lint, split},
     privacy::{Accountant, Accounting, Charge, Unit},
-    record::Numbers,
-    release::{Release, verify},
+    release::Release,
     statistic::{Axis, Contribution, Exact, Ground, Measure, Period, Plan, Query, Refusal, SampleKey},
-    time::Timestamp,
     vocabulary::Dimension,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/v1"))
-}
+use crate::tools::*;
 
-#[test]
-fn every_vector_gets_the_verdict_that_it_names() {
-    let mut read = 0;
-    for entry in fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let vector: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let text = vector["text"].as_str().unwrap_or_else(|| panic!("{name} has no text"));
-        let found = verdict(vector["kind"].as_str().unwrap(), text);
-        let expected = vector["fails_at"].as_str().map(str::to_owned);
-        assert_eq!(found, expected, "{name}: {}", vector["what"]);
-        assert_eq!(name.starts_with("bad_"), expected.is_some(), "{name}");
-        read += 1;
-    }
-    assert!(read >= 35, "{read} vectors");
-}
-
-/// Where a document fails: the check of a release, or the class of the envelope's fault. None if it holds.
-fn verdict(kind: &str, text: &str) -> Option<String> {
-    fn class<D: Document>(text: &str) -> Option<String> {
-        let error = Envelope::from_json(text.as_bytes()).and_then(Envelope::open::<D>).err()?;
-        Some(
-            match error {
-                EnvelopeError::Codec { part, .. } => part,
-                EnvelopeError::Kind { .. } => "kind",
-                EnvelopeError::Count(_) => "count",
-                EnvelopeError::Repeated(_) => "repeated",
-                EnvelopeError::Signature(_) => "signature",
-                EnvelopeError::Flaw(_) => "flaw",
-            }
-            .to_owned(),
-        )
-    }
-    match kind {
-        "member" => class::<Member>(text),
-        "charter" => class::<Charter>(text),
-        "query" => class::<Query>(text),
-        "contribution" => class::<Contribution>(text),
-        "refusal" => class::<Refusal>(text),
-        "batch" => class::<Batch>(text),
-        "release" => {
-            let report = verify(text.as_bytes(), None);
-            report.checks().iter().find(|c| !c.holds).map(|c| c.name.to_owned())
-        }
-        other => panic!("no kind {other}"),
-    }
-}
-
-#[test]
-fn the_generator_still_makes_every_vector() {
-    let made = vectors();
-    if env::var_os("HEDGEROW_WRITE_VECTORS").is_some() {
-        fs::create_dir_all(folder()).unwrap();
-        for (name, vector) in &made {
-            let text = serde_json::to_string_pretty(vector).unwrap() + "\n";
-            fs::write(folder().join(format!("{name}.json")), text).unwrap();
-        }
-    }
-    let files = fs::read_dir(folder()).unwrap().count();
-    assert_eq!(files, made.len(), "files and vectors differ in number");
-    for (name, vector) in made {
-        let text = fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
-        assert_eq!(text, serde_json::to_string_pretty(&vector).unwrap() + "\n", "{name}");
-    }
-}
-
-// What the vectors are made of.
-
-fn secret(n: u8) -> NodeSecret {
-    NodeSecret::from_seed(&[n; 32])
-}
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn member(n: u8) -> Member {
+pub(crate) fn member(n: u8) -> Member {
     Member {
         id: secret(n).node_id(),
         name: format!("Group {n}"),
@@ -114,7 +29,7 @@ fn member(n: u8) -> Member {
     }
 }
 
-fn charter() -> Signed<Charter> {
+pub(crate) fn charter() -> Signed<Charter> {
     let mut members: Vec<Member> = (1..=5).map(member).collect();
     members.sort_by_key(|m| m.id);
     let document = Charter {
@@ -154,7 +69,7 @@ fn charter() -> Signed<Charter> {
     signed
 }
 
-fn query() -> Query {
+pub(crate) fn query() -> Query {
     Query {
         version: 1,
         mode: hedgerow_protocol::statistic::Mode::Local,
@@ -174,26 +89,6 @@ fn query() -> Query {
 
 fn signed_query() -> Signed<Query> {
     Signed::new(query(), &secret(1)).unwrap()
-}
-
-fn facet(person: u64) -> Facet {
-    let first = |d: Dimension| d.at(0).unwrap();
-    Facet {
-        person: PersonKey::new(person),
-        consent: true,
-        day: "2025-05-06".parse().unwrap(),
-        tactic: first(Dimension::Tactic),
-        role: first(Dimension::Role),
-        origin: first(Dimension::Origin),
-        confidence: Dimension::Confidence.code("likely").unwrap(),
-        basis: first(Dimension::Basis),
-        platform: first(Dimension::Platform),
-        harm: first(Dimension::Harm),
-        region: first(Dimension::Region),
-        phase: first(Dimension::Phase),
-        help: HelpSet::default(),
-        numbers: Numbers::default(),
-    }
 }
 
 fn contribution(n: u8) -> Signed<Contribution> {
@@ -243,46 +138,13 @@ fn batch() -> Batch {
     split(linted, charter().id(), now).remove(0)
 }
 
-/// An envelope over any payload, however wrong, with true signatures.
-fn signed_anyhow(kind: &str, payload: &[u8], signers: &[u8]) -> Value {
-    let payload_type = format!("application/vnd.hedgerow.{kind}+json");
-    let mut message = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    message.extend_from_slice(payload);
-    let signatures: Vec<Value> = signers
-        .iter()
-        .map(|n| {
-            let sig = SigningKey::from_bytes(&[*n; 32]).sign(&message);
-            json!({ "keyid": secret(*n).node_id(), "sig": STANDARD.encode(sig.to_bytes()) })
-        })
-        .collect();
-    json!({ "payloadType": payload_type, "payload": STANDARD.encode(payload), "signatures": signatures })
-}
-
-/// The document's JSON with one change, signed anew by its signers.
-fn changed<D: Document>(document: &D, signers: &[u8], change: impl FnOnce(&mut Value)) -> String {
-    let mut value = serde_json::to_value(document).unwrap();
-    change(&mut value);
-    signed_anyhow(D::KIND, value.to_string().as_bytes(), signers).to_string()
-}
-
-fn text<D: Document>(signed: &Signed<D>) -> String {
-    String::from_utf8(signed.envelope().to_json().unwrap()).unwrap()
-}
-
-/// The envelope with one change to itself, signatures left as they were.
-fn tampered<D: Document>(signed: &Signed<D>, change: impl FnOnce(&mut Value)) -> String {
-    let mut value: Value = serde_json::from_str(&text(signed)).unwrap();
-    change(&mut value);
-    value.to_string()
-}
-
 fn bad_release(change: impl FnOnce(&mut Release)) -> String {
     let mut release = release();
     change(&mut release);
     text(&Signed::new(release, &secret(1)).unwrap())
 }
 
-fn vectors() -> BTreeMap<&'static str, Value> {
+pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
     let mut all = BTreeMap::new();
     let mut add = |name: &'static str, kind: &str, fails_at: Option<&str>, what: &str, text: String| {
         all.insert(name, json!({ "what": what, "kind": kind, "fails_at": fails_at, "text": text }));

@@ -1,0 +1,102 @@
+//! Test vectors: every file in `tests/vectors/v1` and `v2` gets the verdict that it names, and the generator here
+//! still makes every one of them byte for byte. `HEDGEROW_WRITE_VECTORS=1 cargo test -p hedgerow-protocol --test
+//! vectors` writes them anew.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod tools;
+mod v1;
+mod v2;
+
+use std::{collections::BTreeMap, env, fs, path::PathBuf};
+
+use hedgerow_protocol::{
+    document::{Charter, Document, Envelope, EnvelopeError, Member},
+    indicator::Batch,
+    release::verify,
+    round::{Abort, Consent, Included, Receipt, Roster, Submission, Verifiers},
+    statistic::{Contribution, Query, Refusal},
+};
+use serde_json::Value;
+
+fn folder(version: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors")).join(version)
+}
+
+#[test]
+fn every_vector_gets_the_verdict_that_it_names() {
+    let mut read = 0;
+    for path in ["v1", "v2"].map(folder).iter().flat_map(|f| fs::read_dir(f).unwrap()) {
+        let path = path.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let vector: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let text = vector["text"].as_str().unwrap_or_else(|| panic!("{name} has no text"));
+        let found = verdict(vector["kind"].as_str().unwrap(), text);
+        let expected = vector["fails_at"].as_str().map(str::to_owned);
+        assert_eq!(found, expected, "{name}: {}", vector["what"]);
+        assert_eq!(name.starts_with("bad_"), expected.is_some(), "{name}");
+        read += 1;
+    }
+    assert!(read >= 70, "{read} vectors");
+}
+
+/// Where a document fails: the check of a release, or the class of the envelope's fault. None if it holds.
+fn verdict(kind: &str, text: &str) -> Option<String> {
+    fn class<D: Document>(text: &str) -> Option<String> {
+        let error = Envelope::from_json(text.as_bytes()).and_then(Envelope::open::<D>).err()?;
+        Some(
+            match error {
+                EnvelopeError::Codec { part, .. } => part,
+                EnvelopeError::Kind { .. } => "kind",
+                EnvelopeError::Count(_) => "count",
+                EnvelopeError::Repeated(_) => "repeated",
+                EnvelopeError::Signature(_) => "signature",
+                EnvelopeError::Flaw(_) => "flaw",
+            }
+            .to_owned(),
+        )
+    }
+    match kind {
+        "member" => class::<Member>(text),
+        "charter" => class::<Charter>(text),
+        "query" => class::<Query>(text),
+        "contribution" => class::<Contribution>(text),
+        "refusal" => class::<Refusal>(text),
+        "batch" => class::<Batch>(text),
+        "consent" => class::<Consent>(text),
+        "roster" => class::<Roster>(text),
+        "submission" => class::<Submission>(text),
+        "receipt" => class::<Receipt>(text),
+        "verifiers" => class::<Verifiers>(text),
+        "included" => class::<Included>(text),
+        "abort" => class::<Abort>(text),
+        "release" => {
+            let report = verify(text.as_bytes(), None);
+            report.checks().iter().find(|c| !c.holds).map(|c| c.name.to_owned())
+        }
+        other => panic!("no kind {other}"),
+    }
+}
+
+#[test]
+fn the_generator_still_makes_every_vector() {
+    same("v1", v1::vectors());
+    same("v2", v2::vectors());
+}
+
+fn same(version: &str, made: BTreeMap<&'static str, Value>) {
+    let folder = folder(version);
+    if env::var_os("HEDGEROW_WRITE_VECTORS").is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        for (name, vector) in &made {
+            let text = serde_json::to_string_pretty(vector).unwrap() + "\n";
+            fs::write(folder.join(format!("{name}.json")), text).unwrap();
+        }
+    }
+    let files = fs::read_dir(&folder).unwrap().count();
+    assert_eq!(files, made.len(), "files and vectors differ in number");
+    for (name, vector) in made {
+        let text = fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        assert_eq!(text, serde_json::to_string_pretty(&vector).unwrap() + "\n", "{name}");
+    }
+}
