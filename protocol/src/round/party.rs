@@ -24,8 +24,9 @@ use crate::{
     time::Timestamp,
 };
 
-/// Consents that were given and not used yet. When there are more, the oldest serve no longer.
-const CONSENTS: usize = 256;
+/// Consents that were given to one member and not used yet. When there are more, the oldest of them serve no longer;
+/// those given to others are not touched.
+const CONSENTS_TO_ONE: usize = 16;
 /// Rounds in which this node's vector is kept in memory, to be handed in again. The oldest is let go.
 const SUBMITTED: usize = 8;
 /// Rounds that this node aggregates at once; as many that are over are remembered. When there are more, they are
@@ -242,8 +243,9 @@ impl Party {
         let consent =
             Consent { version: 1, query: query.id(), nonce: Digest::from_bytes(nonce), made_at: at };
         let consent = Signed::new(consent, host.secret()).map_err(|_| Declined::NotAcceptable)?;
-        while self.consents.len() >= CONSENTS {
-            let oldest = self.consents.iter().min_by_key(|(_, given)| given.expires).map(|(id, _)| *id);
+        let of_one = || self.consents.iter().filter(|(_, given)| given.to == from);
+        if of_one().count() >= CONSENTS_TO_ONE {
+            let oldest = of_one().min_by_key(|(_, given)| given.expires).map(|(id, _)| *id);
             oldest.map(|id| self.consents.remove(&id));
         }
         let given = Given { query: query.id(), to: from, expires: query.document().expires_at };

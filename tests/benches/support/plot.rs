@@ -36,7 +36,7 @@ fn panel(svg: &mut String, left: f64, title: &str, costs: &[&Cost], x: impl Fn(&
     let ends = |values: Vec<f64>| {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(0.0, f64::max);
-        ((low / 1.3).ln(), (high * 1.3).ln())
+        ((low / 1.4).ln(), (high * 1.6).ln())
     };
     let (x0, x1) = ends(costs.iter().map(|c| x(c)).collect());
     let (y0, y1) = ends(costs.iter().flat_map(|c| [c.seconds, c.bare]).collect());
@@ -52,6 +52,20 @@ fn panel(svg: &mut String, left: f64, title: &str, costs: &[&Cost], x: impl Fn(&
         left + WIDTH / 2.0,
         bottom + 38.0
     );
+    // Seconds at which a grid line is drawn.
+    for second in [0.001f64, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0] {
+        if second.ln() > y0 && second.ln() < y1 {
+            let (_, y) = at(x1.exp(), second);
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\n<text x=\"{}\" y=\"{:.1}\" \
+                 text-anchor=\"end\">{second} s</text>",
+                left + WIDTH,
+                left - 6.0,
+                y + 4.0
+            );
+        }
+    }
     for cost in costs {
         let (px, py) = at(x(cost), cost.seconds);
         let _ = writeln!(
@@ -79,19 +93,5 @@ fn panel(svg: &mut String, left: f64, title: &str, costs: &[&Cost], x: impl Fn(&
             let _ = writeln!(svg, "<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"3\" fill=\"{colour}\"/>");
         }
         let _ = writeln!(svg, "<text x=\"{}\" y=\"{place}\" fill=\"{colour}\">{name}</text>", left + 10.0);
-    }
-    // Seconds at which a grid line is drawn.
-    for second in [0.001f64, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0] {
-        if second.ln() > y0 && second.ln() < y1 {
-            let (_, y) = at(x1.exp(), second);
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\n<text x=\"{}\" y=\"{:.1}\" \
-                 text-anchor=\"end\">{second} s</text>",
-                left + WIDTH,
-                left - 6.0,
-                y + 4.0
-            );
-        }
     }
 }

@@ -1,0 +1,327 @@
+//! A member of the charter whose node is not ours, against nodes that run: whatever it asks of a round, it is
+//! declined, learns nothing, pays for what it is given, and the others go on.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::{fs, time::Duration};
+
+use hedgerow_node::net::{Inbound, NetConfig, Network, Peer, RequestError};
+use hedgerow_protocol::{
+    document::{Charter, Envelope, Member, NodeSecret, Signed},
+    id::{Digest, Id, NodeId},
+    limits::BLOB_BYTES,
+    round::{Abort, Ask, Consent, Declined, Included, Parameters, Roster, Seat, Submission, Terms, Told},
+    statistic::{Axis, Measure, Mode, Plan, Query},
+    time::Timestamp,
+    vocabulary::Dimension,
+    wire::{self, Blob, Reply, Request},
+};
+use hedgerow_tests::{Federation, Serving, eventually, free_addresses};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+/// Three nodes of ours that serve, and a fourth member with nothing but its key and a network.
+struct World {
+    federation: Federation,
+    _serving: Vec<Serving>,
+    charter: Signed<Charter>,
+    secret: NodeSecret,
+    net: Network,
+    _inbound: mpsc::Receiver<Inbound>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let secret = NodeSecret::from_seed(&[66; 32]);
+        let addresses = free_addresses();
+        let member = Member {
+            id: secret.node_id(),
+            name: "Hostile".into(),
+            contact: String::new(),
+            addresses: addresses.clone(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let card = dir.path().join("hostile.json");
+        fs::write(&card, Signed::new(member, &secret).unwrap().envelope().to_json().unwrap()).unwrap();
+        let federation = Federation::new(3, &["--member", card.to_str().unwrap()]);
+        let charter: Signed<Charter> =
+            Envelope::from_json(fs::read(federation.charter()).unwrap().trim_ascii())
+                .unwrap()
+                .open()
+                .unwrap();
+        let serving: Vec<Serving> = federation.nodes.iter().map(|n| n.serve()).collect();
+        let peers = charter.document().members.iter().filter(|m| m.id != secret.node_id());
+        let peers = peers.map(|m| Peer { id: m.id, addresses: m.addresses.clone() }).collect();
+        let (events, inbound) = mpsc::channel(256);
+        let net = Network::start(&secret, NetConfig::new(addresses, peers, charter.id().digest()), events);
+        let net = net.await.unwrap();
+        eventually("everyone is connected", || {
+            federation.nodes.iter().all(|n| {
+                let status = n.json(&["status"]);
+                status["network"]["peers"].as_array().unwrap().iter().all(|p| p["connected"] == true)
+            })
+        });
+        Self { federation, _serving: serving, charter, secret, net, _inbound: inbound }
+    }
+
+    fn honest(&self) -> Vec<NodeId> {
+        let members = self.charter.document().members.iter().map(|m| m.id);
+        members.filter(|id| *id != self.secret.node_id()).collect()
+    }
+
+    /// A query of its own, for a round.
+    fn query(&self, axis: Dimension) -> Signed<Query> {
+        let at = Timestamp::from_unix_seconds(
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64,
+        )
+        .unwrap();
+        let mut query = Query {
+            version: 0,
+            charter: self.charter.id(),
+            mode: Mode::Round,
+            measure: Measure::People,
+            conditions: vec![],
+            period: None,
+            group_by: vec![Axis::Coded(axis)],
+            cells_per_person: None,
+            purpose: "research".into(),
+            need: String::new(),
+            epsilon: "1".parse().unwrap(),
+            asked_at: at,
+            expires_at: at.plus_seconds(600),
+        };
+        query.version = query.version_needed();
+        Signed::new(query, &self.secret).unwrap()
+    }
+
+    async fn request(&self, to: NodeId, request: Request, beside: Vec<u8>) -> Result<Reply, RequestError> {
+        self.net.exchange(to, request, beside).await.map(|(reply, _)| reply)
+    }
+
+    /// An ask of a round; what was told, or nothing if the node did not even read it.
+    async fn ask(&self, to: NodeId, ask: Ask) -> Option<Told> {
+        match self.request(to, Request::Round { ask: Box::new(ask), blob: None }, Vec::new()).await {
+            Ok(Reply::Round { told, .. }) => Some(*told),
+            Ok(Reply::Declined { .. }) | Err(_) => None,
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn consent(&self, to: NodeId, query: &Signed<Query>) -> Signed<Consent> {
+        match self.ask(to, Ask::Convene { query: query.envelope().clone() }).await {
+            Some(Told::Consent { envelope }) => envelope.open().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A roster of the honest three, with the hostile member where there is a consent of its own.
+    fn roster(&self, query: &Signed<Query>, consents: &[(NodeId, Id<Consent>)]) -> Signed<Roster> {
+        let plan = Plan::new(query.document(), &self.charter).unwrap();
+        let terms = Terms::new(plan, &self.charter).unwrap();
+        let mut seats: Vec<Seat> = consents.iter().map(|c| Seat::from(*c)).collect();
+        seats.sort_by_key(|s| s.member);
+        let roster = Roster {
+            version: 1,
+            charter: self.charter.id(),
+            query: query.id(),
+            plan: terms.id(),
+            parameters: Parameters::new(&terms, seats.len(), None).unwrap(),
+            seats,
+            made_at: query.document().asked_at,
+        };
+        Signed::new(roster, &self.secret).unwrap()
+    }
+
+    fn spent(&self) -> Vec<Value> {
+        self.federation.nodes.iter().map(|n| n.json(&["ledger"])["total"]["spent_micros"].clone()).collect()
+    }
+
+    /// The honest three hold a round among themselves, with the hostile member gone.
+    async fn still_works(self, axis: &str) {
+        let Self { federation, net, .. } = &self;
+        net.clone().shutdown().await;
+        let out = federation.dir().join("release.json");
+        let asked = federation.nodes[0].json(&[
+            "ask",
+            "--by",
+            axis,
+            "--epsilon",
+            "0.5",
+            "--purpose",
+            "research",
+            "--out",
+            out.to_str().unwrap(),
+        ]);
+        assert_eq!(
+            (&asked["verified"], &asked["mode"], &asked["contributions"]),
+            (&true.into(), &"round".into(), &3.into())
+        );
+        drop(self);
+    }
+}
+
+fn declined(told: Option<Told>) -> bool {
+    matches!(told, None | Some(Told::Declined { .. }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_out_of_turn_for_rounds_that_are_not_open_are_declined_and_cost_nothing() {
+    let world = World::new().await;
+    let query = world.query(Dimension::Tactic);
+    let to = world.honest()[0];
+    let round: Id<Roster> = Id::of(b"no such round");
+    let signed = |n: &NodeSecret| {
+        let submission =
+            Submission { version: 1, round, commitment: Digest::of(b"c"), shares: vec![Digest::of(b"s"); 2] };
+        Signed::new(submission, n).unwrap().envelope().clone()
+    };
+    let set = Signed::new(Included { version: 1, round, submissions: vec![] }, &world.secret).unwrap();
+    let consents: Vec<_> = world.honest().iter().map(|id| (*id, Id::of(b"never given"))).collect();
+    let roster = world.roster(&query, &consents);
+    let query_envelope = query.envelope().clone();
+    for ask in [
+        Ask::Close { round, submissions: vec![] },
+        Ask::Prepare { round, receipts: vec![] },
+        Ask::Include { round },
+        Ask::Reveal { included: set.envelope().clone() },
+        Ask::Deliver { submission: signed(&world.secret) },
+        Ask::Verify { verifiers: signed(&world.secret) },
+        Ask::Countersign { release: set.envelope().clone() },
+        // Nobody consented to this one.
+        Ask::Contribute { query: query_envelope.clone(), roster: roster.envelope().clone(), aborts: vec![] },
+        // A roster that is none, and a query that is none.
+        Ask::Open { query: query_envelope.clone(), roster: set.envelope().clone() },
+        Ask::Convene { query: roster.envelope().clone() },
+    ] {
+        let what = format!("{ask:?}");
+        assert!(declined(world.ask(to, ask).await), "{what}");
+    }
+    assert!(world.spent().iter().all(|s| *s == 0), "{:?}", world.spent());
+    world.still_works("tactic").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_signed_by_another_or_asked_before_is_not_taken_from_this_member() {
+    let world = World::new().await;
+    let to = world.honest()[0];
+    let own = world.query(Dimension::Role);
+    // Under another's name.
+    let other = Signed::new(own.document().clone(), &NodeSecret::from_seed(&[7; 32])).unwrap();
+    assert!(declined(world.ask(to, Ask::Convene { query: other.envelope().clone() }).await));
+    // Long ago.
+    let mut old = own.document().clone();
+    old.asked_at = old.asked_at.plus_seconds(-86_400);
+    old.expires_at = old.asked_at.plus_seconds(600);
+    let old = Signed::new(old, &world.secret).unwrap();
+    let told = world.ask(to, Ask::Convene { query: old.envelope().clone() }).await;
+    assert!(matches!(told, Some(Told::Refusal { .. })), "{told:?}");
+    // Over the cap on one member's questions: it is half of 8.
+    let mut dear = own.document().clone();
+    dear.epsilon = "5".parse().unwrap();
+    let dear = Signed::new(dear, &world.secret).unwrap();
+    let told = world.ask(to, Ask::Convene { query: dear.envelope().clone() }).await;
+    assert!(matches!(told, Some(Told::Refusal { .. })), "{told:?}");
+    world.still_works("role").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_serves_one_roster_and_is_paid_for() {
+    let world = World::new().await;
+    let query = world.query(Dimension::Harm);
+    let mut consents = Vec::new();
+    for to in world.honest() {
+        consents.push((to, world.consent(to, &query).await.id()));
+    }
+    let first = world.roster(&query, &consents);
+    let contribute = |roster: &Signed<Roster>| Ask::Contribute {
+        query: query.envelope().clone(),
+        roster: roster.envelope().clone(),
+        aborts: vec![],
+    };
+    // It never opened the round, so no aggregator takes a share; the members paid all the same.
+    for to in world.honest() {
+        let told = world.ask(to, contribute(&first)).await;
+        assert!(matches!(told, Some(Told::Submitted { .. })), "{told:?}");
+    }
+    assert!(world.spent().iter().all(|s| *s == 1_000_000), "{:?}", world.spent());
+    // Another roster on the same consents gets nothing, and nobody pays again.
+    let mut other = first.document().clone();
+    other.made_at = other.made_at.plus_seconds(1);
+    let other = Signed::new(other, &world.secret).unwrap();
+    for to in world.honest() {
+        assert_eq!(world.ask(to, contribute(&other)).await, Some(Told::Declined { why: Declined::Unknown }));
+    }
+    // Words of aggregators that it made up itself free no vector.
+    let abort = Signed::new(Abort { version: 1, round: first.id() }, &world.secret).unwrap();
+    let to = world.honest()[0];
+    let mut again = vec![(to, world.consent(to, &query).await.id())];
+    again.extend(consents.iter().filter(|c| c.0 != to));
+    let third = world.roster(&query, &again);
+    let ask = Ask::Contribute {
+        query: query.envelope().clone(),
+        roster: third.envelope().clone(),
+        aborts: vec![abort.envelope().clone()],
+    };
+    let told = world.ask(to, ask).await;
+    assert!(matches!(told, Some(Told::Submitted { .. })), "{told:?}");
+    assert_eq!(
+        world.spent().iter().filter(|s| **s == 2_000_000).count(),
+        1,
+        "it paid anew: {:?}",
+        world.spent()
+    );
+    world.still_works("harm").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_member_opens_few_rounds_at_once_and_leaves_room_for_others() {
+    let world = World::new().await;
+    let mut opened = 0;
+    for n in 0..12 {
+        let query = world.query(Dimension::Platform);
+        let consents: Vec<_> = world.honest().iter().map(|id| (*id, Id::of(&[n]))).collect();
+        let roster = world.roster(&query, &consents);
+        let ask = Ask::Open { query: query.envelope().clone(), roster: roster.envelope().clone() };
+        for to in world.honest() {
+            opened += usize::from(world.ask(to, ask.clone()).await == Some(Told::Opened));
+        }
+    }
+    let aggregating: Vec<u64> = (world.federation.nodes.iter())
+        .map(|n| n.json(&["status"])["network"]["aggregating"].as_u64().unwrap())
+        .collect();
+    assert!(opened > 0 && aggregating.iter().all(|n| *n <= 2), "{opened} {aggregating:?}");
+    world.still_works("platform").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_that_are_too_long_never_whole_or_of_other_bytes_are_not_taken() {
+    let world = World::new().await;
+    let to = world.honest()[1];
+    let put = |id: Digest, bytes: u64, offset: u64| Request::Put { blob: Blob { id, bytes }, offset };
+    let busy = Ok(Reply::Declined { why: wire::Declined::Busy });
+    let long = put(Digest::of(b"long"), BLOB_BYTES as u64 + 1, 0);
+    assert_eq!(world.request(to, long, vec![1]).await, busy);
+    assert_eq!(world.request(to, put(Digest::of(b"x"), 1, 0), vec![1, 2]).await, busy, "more than it says");
+    // Promised and never sent: each takes the place of an older one.
+    for n in 0..20u8 {
+        let promise = put(Digest::of(&[n]), BLOB_BYTES as u64, 0);
+        let reply = world.request(to, promise, vec![n; 10]).await;
+        assert!(matches!(reply, Ok(Reply::Put { held: 10 }) | Err(_)), "{reply:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is not what its name says, and what is not there, belongs to no ask.
+    let lie = Blob { id: Digest::of(b"truth"), bytes: 3 };
+    let reply = world.request(to, put(lie.id, 3, 0), b"lie".to_vec()).await;
+    assert!(matches!(reply, Ok(Reply::Put { held: 3 })), "{reply:?}");
+    for blob in [lie, Blob { id: Digest::of(b"nowhere"), bytes: 5 }] {
+        let ask = Box::new(Ask::Include { round: Id::of(b"r") });
+        let reply = world.request(to, Request::Round { ask, blob: Some(blob) }, Vec::new()).await;
+        assert_eq!(reply, Ok(Reply::Declined { why: wire::Declined::NotHere }));
+    }
+    let rest = Request::Rest { blob: Blob { id: Digest::of(b"another's"), bytes: 9 }, offset: u64::MAX };
+    assert_eq!(
+        world.request(to, rest, Vec::new()).await,
+        Ok(Reply::Declined { why: wire::Declined::NotHere })
+    );
+    world.still_works("region").await;
+}
