@@ -45,8 +45,19 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
-    accuracy();
-    samplers();
+    // `-- cost` for one part of it: accuracy, samplers or cost.
+    let parts = ["accuracy", "samplers", "cost"];
+    let named = parts.iter().any(|part| std::env::args().any(|a| a == *part));
+    let wanted = |part: &str| !named || std::env::args().any(|a| a == part);
+    if wanted("accuracy") {
+        accuracy();
+    }
+    if wanted("samplers") {
+        samplers();
+    }
+    if !wanted("cost") {
+        return;
+    }
     println!("\n{:<40} {:>10} {:>10} {:>7}", "", "here", "bare prio", "ratio");
     let costs = [(50, 50), (5, 50), (10, 50), (20, 50), (50, 5), (50, 13), (50, 100), (50, 200)];
     let costs = costs.map(|(nodes, quarters)| cost(nodes, quarters));
