@@ -14,7 +14,7 @@
 use std::{
     env, fs,
     hash::{BuildHasher as _, RandomState},
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -41,10 +41,23 @@ pub fn binary() -> PathBuf {
 /// The folder of public data, where HEDGEROW_REAL_DATA names one.
 pub fn real_data() -> Option<PathBuf> {
     let root = env::var_os("HEDGEROW_REAL_DATA").map(PathBuf::from);
-    if root.is_none() {
-        println!("skipped: HEDGEROW_REAL_DATA is not set, only our own small files were read");
+    suite("public data", root, "HEDGEROW_REAL_DATA is not set, only our own small files were read")
+}
+
+/// What an optional suite needs, if it is there. If not, says so in one line that the test harness lets through, or
+/// fails where every suite is mandatory: HEDGEROW_ALL_SUITES=1, as in CI.
+pub fn suite<T>(name: &str, needs: Option<T>, missing: &str) -> Option<T> {
+    if needs.is_none() {
+        let mandatory = env::var_os("HEDGEROW_ALL_SUITES").is_some_and(|v| v == "1");
+        assert!(!mandatory, "HEDGEROW_ALL_SUITES=1, and {name} cannot run: {missing}");
+        let _ = writeln!(std::io::stderr(), "not run: {name}: {missing}");
     }
-    root
+    needs
+}
+
+/// A program on the PATH.
+pub fn program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// What a finished command left.
