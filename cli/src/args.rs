@@ -447,13 +447,14 @@ pub(crate) enum Indicator {
     },
     /// Write the library for other tools.
     Export {
-        /// stix, csv or list.
+        /// stix (as signed), strict (what the OASIS validator passes), mvt, misp (one event), misp-feed (a folder),
+        /// csv, list, hosts or rpz (a DNS response policy zone).
         #[arg(long, default_value = "stix")]
         format: String,
         /// For members of the federation: AMBER too.
         #[arg(long)]
         members: bool,
-        /// Where to write it; standard output if not given.
+        /// Where to write it; standard output if not given. A folder for misp-feed.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -1,8 +1,8 @@
 //! `indicator`: drafts in, published, listed, exported, taken back.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use hedgerow_node::{
     api::{Command, Outcome},
     flow::indicator::{Found, Published},
@@ -85,21 +85,48 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 bail!("the node answered another question")
             };
             match &out {
+                Some(folder) if !file.files.is_empty() => write_all(folder, &file.files)?,
+                None if !file.files.is_empty() => {
+                    bail!("these are several files; --out names a folder for them")
+                }
                 Some(path) => write(path, file.text.as_bytes())?,
                 None if context.json => {}
                 None => print!("{}", file.text),
             }
             if context.json {
                 let text = out.is_none().then_some(&file.text);
-                output::json(
-                    &json!({ "written": file.written, "held_back": file.held_back, "file": out, "text": text }),
-                )?;
+                output::json(&json!({
+                    "written": file.written, "held_back": file.held_back, "left_out": file.left_out,
+                    "file": out, "text": text,
+                }))?;
             } else {
                 eprintln!("{} written, {} held back by their TLP label.", file.written, file.held_back);
+                for left in &file.left_out {
+                    eprintln!(
+                        "{} left out: {}; for instance {}",
+                        left.count,
+                        left.reason,
+                        some(&left.objects)
+                    );
+                }
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files of a feed; the manifest, by which they are found, last.
+fn write_all(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == "manifest.json");
+    for (name, text) in others.into_iter().chain(manifest) {
+        write(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn some(objects: &[String]) -> String {
+    objects.iter().take(3).map(|o| plain(o)).collect::<Vec<_>>().join(", ")
 }
 
 /// Something was held back: exit code 4, so that a script sees it.

@@ -13,6 +13,7 @@ use hedgerow_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    export::LeftOut,
     flow::{
         indicator::Published,
         intake::{Imported, Rejected},
@@ -137,7 +138,7 @@ pub enum Command {
     IndicatorList,
     /// Writes the library.
     IndicatorExport {
-        /// stix, csv or list.
+        /// One of stix, strict, mvt, misp, misp-feed, csv, list, hosts, rpz.
         format: String,
         /// For members: AMBER too.
         members: bool,
@@ -233,12 +234,18 @@ pub struct ListedIndicator {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedFile {
-    /// Its text.
+    /// Its text, where it is one file.
     pub text: String,
+    /// The files by name, where they are several.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// Written.
     pub written: usize,
     /// Held back by their labels.
     pub held_back: usize,
+    /// What the format cannot hold, by reason.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// The ledger, for people.

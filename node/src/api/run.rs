@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{budget, command::*};
 use crate::{
     error::{Class, NodeError},
-    export::{Audience, export},
+    export::{Audience, Publisher, export},
     flow::{
         intake::{Imported, read_bounded},
         serve::Service,
@@ -120,11 +120,13 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         Command::IndicatorExport { format, members } => {
             let format = format.parse().map_err(NodeError::input)?;
             let audience = if members { Audience::Members } else { Audience::Anyone };
-            let done = export(&node.indicators()?, format, audience, now());
+            let done = export(&node.indicators()?, format, audience, &publisher(node), now());
             Ok(Outcome::Exported(ExportedFile {
                 text: done.text,
+                files: done.files,
                 written: done.written,
                 held_back: done.held_back,
+                left_out: done.left_out,
             }))
         }
         Command::Ledger => budget::ledger(node, |id| name_of(node, id)).map(Outcome::Ledger),
@@ -243,6 +245,14 @@ fn made_up(
 fn name_of(node: &Node, id: NodeId) -> String {
     let member = node.charter().and_then(|c| c.document().member(&id));
     member.map_or_else(|| id.short(), |m| m.name.clone())
+}
+
+/// In whose name an export stands: the federation's, or this node's own while it is in none.
+fn publisher(node: &Node) -> Publisher {
+    match node.charter() {
+        Some(charter) => Publisher { name: charter.document().name.clone(), charter: Some(charter.id()) },
+        None => Publisher { name: node.member().document().name.clone(), charter: None },
+    }
 }
 
 fn listed(node: &Node, entry: &Entry) -> ListedIndicator {

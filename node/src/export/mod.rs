@@ -1,37 +1,69 @@
-//! Indicators out, for tools that others run: STIX 2.1, CSV, plain list (docs/indicators.md).
+//! Indicators out, for programs that others run: STIX 2.1, MVT, MISP, CSV, lists, hosts, RPZ (docs/indicators.md).
+//!
+//! Every format is one [`Format`]. What it cannot hold is left out, counted and named, never bent into its form.
 
-use std::{fmt::Write as _, str::FromStr};
+mod block;
+mod misp;
+mod stix;
+mod table;
+
+use std::{collections::BTreeMap, str::FromStr};
 
 use hedgerow_protocol::{
-    id::Digest,
-    indicator::{Instant, Pattern, Tlp},
+    document::Charter,
+    id::Id,
+    indicator::{Instant, Observable, Pattern},
     time::Timestamp,
 };
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::store::Entry;
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A STIX 2.1 bundle, revocations and context included.
+    /// A STIX 2.1 bundle of the objects as they were signed, revocations and context included.
     Stix,
+    /// The same, without what the OASIS validator would refuse.
+    Strict,
+    /// A STIX 2.1 bundle that the Mobile Verification Toolkit reads as it is meant.
+    Mvt,
+    /// One MISP event.
+    Misp,
+    /// A MISP feed: a folder with a manifest, hashes and an event a label and month.
+    MispFeed,
     /// `kind,value,tlp,valid_from,id`, one row an observable.
     Csv,
     /// One value a line.
     List,
+    /// A hosts file that leads every domain nowhere.
+    Hosts,
+    /// A DNS response policy zone.
+    Rpz,
 }
 
-impl FromStr for Format {
-    type Err = &'static str;
+/// Every format by its name.
+const FORMATS: [(&str, Format); 9] = [
+    ("stix", Format::Stix),
+    ("strict", Format::Strict),
+    ("mvt", Format::Mvt),
+    ("misp", Format::Misp),
+    ("misp-feed", Format::MispFeed),
+    ("csv", Format::Csv),
+    ("list", Format::List),
+    ("hosts", Format::Hosts),
+    ("rpz", Format::Rpz),
+];
 
-    fn from_str(s: &str) -> Result<Self, &'static str> {
-        match s {
-            "stix" => Ok(Self::Stix),
-            "csv" => Ok(Self::Csv),
-            "list" => Ok(Self::List),
-            _ => Err("indicators are exported as stix, csv or list"),
-        }
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        FORMATS.iter().find(|(name, _)| *name == s).map(|(_, format)| *format).ok_or_else(|| {
+            let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+            format!("indicators are exported as one of {}", names.join(", "))
+        })
     }
 }
 
@@ -44,156 +76,126 @@ pub enum Audience {
     Members,
 }
 
-/// A file, and what was left out of it.
-#[derive(Debug, Clone, PartialEq)]
+/// In whose name a MISP event stands. A federation's, so that an event names no member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publisher {
+    /// Its name.
+    pub name: String,
+    /// What its UUID follows from.
+    pub charter: Option<Id<Charter>>,
+}
+
+/// One reason for which things were left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// The reason.
+    pub reason: String,
+    /// How many.
+    pub count: usize,
+    /// Ids of the objects, the first [`NAMED`] of them.
+    pub objects: Vec<String>,
+}
+
+/// Most objects named of one reason.
+pub const NAMED: usize = 1000;
+
+/// What was written, and what was left out of it.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exported {
-    /// Its text.
+    /// The file, where there is one.
     pub text: String,
+    /// The files by name, where there are several.
+    pub files: BTreeMap<String, String>,
     /// Objects or observables written.
     pub written: usize,
     /// Objects held back by their label.
     pub held_back: usize,
+    /// What the format cannot hold, by reason.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Exported {
+    fn leave_out(&mut self, reason: &str, object: &str) {
+        let place = match self.left_out.iter().position(|l| l.reason == reason) {
+            Some(place) => place,
+            None => {
+                self.left_out.push(LeftOut { reason: reason.to_owned(), count: 0, objects: Vec::new() });
+                self.left_out.len() - 1
+            }
+        };
+        if let Some(left) = self.left_out.get_mut(place) {
+            left.count += 1;
+            if left.objects.len() < NAMED {
+                left.objects.push(object.to_owned());
+            }
+        }
+    }
 }
 
 /// Writes the published objects among `entries`. Drafts stay: nobody has looked at them yet.
-pub fn export(entries: &[Entry], format: Format, audience: Audience, now: Timestamp) -> Exported {
-    let published: Vec<&Entry> = entries.iter().filter(|e| !e.is_draft()).collect();
-    let allowed = |entry: &&Entry| {
-        // An object without a label was published under none, which lint does not let happen.
-        entry.object.tlp().is_some_and(|tlp| match audience {
-            Audience::Anyone => tlp.may_leave_federation(),
-            Audience::Members => tlp.may_go_to_members(),
-        })
-    };
-    let (allowed, held_back): (Vec<&Entry>, Vec<&Entry>) = published.into_iter().partition(allowed);
-    let (text, written) = match format {
-        Format::Stix => (bundle(&allowed), allowed.len()),
-        Format::Csv => csv(&allowed, now),
-        Format::List => list(&allowed, now),
-    };
-    Exported { text, written, held_back: held_back.len() }
-}
-
-/// A bundle with the marking definitions that its objects name. Its id follows from what is in it, so that the
-/// same library gives the same bytes.
-fn bundle(entries: &[&Entry]) -> String {
-    let mut labels: Vec<Tlp> = entries.iter().filter_map(|e| e.object.tlp()).collect();
-    labels.sort_unstable();
-    labels.dedup();
-    let objects: Vec<Value> = labels
-        .into_iter()
-        .map(Tlp::marking_definition)
-        .chain(entries.iter().map(|e| e.object.to_value()))
-        .collect();
-    let digest = Digest::of(&serde_json::to_vec(&objects).unwrap_or_default());
-    let id = uuid_of(&digest);
-    let bundle = json!({ "type": "bundle", "id": format!("bundle--{id}"), "objects": objects });
-    serde_json::to_string_pretty(&bundle).unwrap_or_default() + "\n"
-}
-
-/// A UUID of version 8 (RFC 9562 §5.8) from a hash.
-fn uuid_of(digest: &Digest) -> String {
-    let hex = digest.to_string();
-    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
-    format!("{}-{}-8{}-a{}-{}", part(0..8), part(8..12), part(12..15), part(15..18), part(18..30))
-}
-
-/// What can be matched as it is: not revoked, not expired, one observable or any of several.
-fn usable<'e>(
-    entries: &'e [&Entry],
+pub fn export(
+    entries: &[Entry],
+    format: Format,
+    audience: Audience,
+    publisher: &Publisher,
     now: Timestamp,
-) -> impl Iterator<Item = (&'e Entry, &'e [hedgerow_protocol::indicator::Observable])> {
-    let now = Instant::of(now);
-    entries.iter().filter_map(move |entry| {
-        let object = &entry.object;
-        let live = !object.revoked() && object.valid_until().is_none_or(|until| until > now);
-        match object.pattern() {
-            Some(pattern @ (Pattern::One(_) | Pattern::Any(_))) if live => {
-                Some((*entry, pattern.observables()))
-            }
-            _ => None,
-        }
-    })
+) -> Exported {
+    let published = || entries.iter().filter(|e| !e.is_draft());
+    let may_go: Vec<&Entry> = published()
+        .filter(|e| match audience {
+            Audience::Anyone => e.object.tlp().is_some_and(|t| t.may_leave_federation()),
+            Audience::Members => e.object.tlp().is_some_and(|t| t.may_go_to_members()),
+        })
+        .collect();
+    let mut out = Exported { held_back: published().count() - may_go.len(), ..Exported::default() };
+    match format {
+        Format::Stix => stix::signed(&may_go, &mut out),
+        Format::Strict => stix::strict(&may_go, &mut out),
+        Format::Mvt => stix::mvt(&may_go, now, &mut out),
+        Format::Misp => misp::event(&may_go, publisher, now, &mut out),
+        Format::MispFeed => misp::feed(&may_go, publisher, now, &mut out),
+        Format::Csv => table::csv(&may_go, now, &mut out),
+        Format::List => table::list(&may_go, now, &mut out),
+        Format::Hosts => block::hosts(&may_go, now, &mut out),
+        Format::Rpz => block::rpz(&may_go, now, &mut out),
+    }
+    out
 }
 
-fn csv(entries: &[&Entry], now: Timestamp) -> (String, usize) {
-    let mut text = String::from("kind,value,tlp,valid_from,id\n");
-    let mut written = 0;
-    for (entry, observables) in usable(entries, now) {
-        for o in observables {
-            let tlp = entry.object.tlp().map_or_else(String::new, |t| t.to_string());
-            let from = entry.object.created();
-            let _ =
-                writeln!(text, "{},{},{tlp},{from},{}", o.kind().name(), cell(o.value()), entry.object.id());
-            written += 1;
+/// Our namespace for ids of what is made for an export: UUIDv5 over what it is and what it stands for. MISP takes no
+/// later version than 5.
+const NAMESPACE: Uuid = Uuid::from_u128(0x0c1d_54a9_5b0e_5a61_a2f3_7be2_9d4e_c0d7);
+
+fn uuid(what: &str, of: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{what} {of}").as_bytes())
+}
+
+/// Whether an object still says what to look for: not taken back, not expired.
+fn live(entry: &Entry, now: Instant) -> bool {
+    !entry.object.revoked() && entry.object.valid_until().is_none_or(|until| until > now)
+}
+
+/// What can be looked for as it is: live indicators for one observable or any of several. What is live and cannot is
+/// left out by name.
+fn usable<'e>(
+    entries: &[&'e Entry],
+    now: Timestamp,
+    out: &mut Exported,
+) -> Vec<(&'e Entry, &'e [Observable])> {
+    let now = Instant::of(now);
+    let mut list = Vec::new();
+    for entry in entries.iter().copied().filter(|entry| live(entry, now)) {
+        match entry.object.pattern() {
+            Some(pattern @ (Pattern::One(_) | Pattern::Any(_))) => list.push((entry, pattern.observables())),
+            Some(_) => {
+                out.leave_out("the pattern is more than one value or any of several", entry.object.id())
+            }
+            None => {}
         }
     }
-    (text, written)
-}
-
-fn list(entries: &[&Entry], now: Timestamp) -> (String, usize) {
-    let mut values: Vec<&str> =
-        usable(entries, now).flat_map(|(_, all)| all.iter().map(|o| o.value())).collect();
-    values.sort_unstable();
-    values.dedup();
-    (values.iter().map(|v| format!("{v}\n")).collect(), values.len())
-}
-
-/// A cell of CSV (RFC 4180). A value that a spreadsheet would take for a formula is led by a quote mark.
-fn cell(value: &str) -> String {
-    let value = if value.starts_with(['=', '+', '-', '@']) { format!("'{value}") } else { value.to_owned() };
-    if value.contains([',', '"', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
+    list
 }
 
 #[cfg(test)]
-mod tests {
-    use hedgerow_protocol::{
-        document::NodeSecret,
-        indicator::{Observable, StixObject},
-    };
-
-    use super::*;
-
-    fn now() -> Timestamp {
-        "2026-01-02T03:04:05Z".parse().unwrap()
-    }
-
-    fn entry(value: &str, tlp: Tlp, published: bool) -> Entry {
-        let object = StixObject::indicator(&Observable::guess(value).unwrap(), None, None, now()).marked(tlp);
-        let owner = NodeSecret::from_seed(&[1; 32]).node_id();
-        Entry { owner: Some(owner), batch: published.then(|| Digest::of(b"b")), at: now(), object }
-    }
-
-    #[test]
-    fn labels_decide_who_reads_what_and_drafts_stay() {
-        let all = [
-            entry("clear.example", Tlp::Clear, true),
-            entry("green.example", Tlp::Green, true),
-            entry("amber.example", Tlp::Amber, true),
-            entry("draft.example", Tlp::Clear, false),
-        ];
-        let open = export(&all, Format::List, Audience::Anyone, now());
-        assert_eq!((open.text.as_str(), open.held_back), ("clear.example\ngreen.example\n", 1));
-        let members = export(&all, Format::List, Audience::Members, now());
-        assert_eq!(members.written, 3);
-    }
-
-    #[test]
-    fn what_was_taken_back_is_in_the_bundle_and_in_no_list() {
-        let mut gone = entry("gone.example", Tlp::Clear, true);
-        gone.object = gone.object.revoked_at(now());
-        let all = [gone];
-        assert_eq!(export(&all, Format::Csv, Audience::Anyone, now()).written, 0);
-        let bundle = export(&all, Format::Stix, Audience::Anyone, now());
-        let value: Value = serde_json::from_str(&bundle.text).unwrap();
-        assert_eq!(value["objects"][1]["revoked"], json!(true));
-        assert_eq!(value["objects"][0]["id"], json!(Tlp::Clear.marking_id()));
-        assert_eq!(bundle, export(&all, Format::Stix, Audience::Anyone, now()), "same library, same bytes");
-    }
-
-    #[test]
-    fn a_cell_is_no_formula_and_stays_one_cell() {
-        assert_eq!(cell("=1+1"), "'=1+1");
-        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
-    }
-}
+mod tests;

@@ -196,6 +196,11 @@ impl StixObject {
         Self { map, created: at, modified: at, pattern: Some(pattern) }
     }
 
+    /// A property of it.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key)
+    }
+
     /// Its type.
     pub fn kind(&self) -> &str {
         text(&self.map, "type").unwrap_or_default()

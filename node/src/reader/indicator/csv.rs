@@ -138,7 +138,7 @@ impl Columns {
     fn of(header: &[String]) -> Option<Self> {
         let find = |names: &[&str]| names.iter().find_map(|n| header.iter().position(|h| h == n));
         let value = find(&VALUES);
-        let typed = find(&["type"]).zip(value);
+        let typed = find(&["type", "kind"]).zip(value);
         let kinds: Vec<_> =
             KINDS.iter().filter_map(|(n, kind)| Some((header.iter().position(|h| h == n)?, *kind))).collect();
         let columns = Self {
@@ -185,6 +185,10 @@ fn typed(kind: &str, value: &str) -> Result<Observable, String> {
     let word = kind.to_lowercase();
     if let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == word) {
         return read_value(*kind, value);
+    }
+    // Our own names, as an export has them.
+    if let Some(kind) = K::named(&word) {
+        return read_value(kind, value);
     }
     // MISP joins a file's name and its hash: the hash says more.
     if let Some(hash) = word.strip_prefix("filename|")

@@ -1,0 +1,120 @@
+//! What a resolver or a machine blocks: hosts files and response policy zones (draft-vixie-dnsop-dns-rpz).
+//!
+//! Only domains and addresses are blocked. The host of a URL is not: one bad page is no reason to cut off a site.
+
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use hedgerow_protocol::{
+    indicator::{Observable, ObservableKind},
+    time::Timestamp,
+};
+
+use super::{Exported, usable};
+use crate::store::Entry;
+
+const NOT_BLOCKED: &str = "only domains are blocked by a hosts file, domains and addresses by a zone";
+
+/// `0.0.0.0 NAME`, one line a domain. A hosts file knows no wildcards: subdomains need a line of their own.
+pub(super) fn hosts(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
+    let mut names = lines(entries, now, out, |o| match o.kind() {
+        ObservableKind::Domain => Some(format!("0.0.0.0 {}\n", o.value())),
+        _ => None,
+    });
+    names.insert(0, "# Domains from a Hedgerow federation's indicators.\n".to_owned());
+    out.text = names.concat();
+}
+
+/// A zone to be served under any name. Domains with all beneath them answer NXDOMAIN, as do answers that would lead
+/// to an address.
+pub(super) fn rpz(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
+    let rules = lines(entries, now, out, |o| match o.kind() {
+        // The name of a rule ends in that of the zone; all of it is at most 253 bytes.
+        ObservableKind::Domain if o.value().len() <= 180 => {
+            Some(format!("{0} CNAME .\n*.{0} CNAME .\n", o.value()))
+        }
+        ObservableKind::Ipv4 => o.value().parse().ok().map(|a| format!("{} CNAME .\n", v4(a))),
+        ObservableKind::Ipv6 => o.value().parse().ok().map(|a| format!("{} CNAME .\n", v6(a))),
+        _ => None,
+    });
+    let serial = u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX);
+    let mut text = String::from("$TTL 300\n");
+    let _ = writeln!(text, "@ SOA localhost. root.localhost. {serial} 3600 600 86400 300\n@ NS localhost.");
+    text.extend(rules);
+    out.text = text;
+}
+
+/// One rule an observable, sorted, each once. What makes no rule is left out by name.
+fn lines(
+    entries: &[&Entry],
+    now: Timestamp,
+    out: &mut Exported,
+    rule: impl Fn(&Observable) -> Option<String>,
+) -> Vec<String> {
+    let mut rules = Vec::new();
+    for (entry, observables) in usable(entries, now, out) {
+        for o in observables {
+            match rule(o) {
+                Some(text) => rules.push(text),
+                None => out.leave_out(NOT_BLOCKED, entry.object.id()),
+            }
+        }
+    }
+    rules.sort_unstable();
+    rules.dedup();
+    out.written = rules.len();
+    rules
+}
+
+/// `prefix.B4.B3.B2.B1.rpz-ip` (§4.3).
+fn v4(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("32.{d}.{c}.{b}.{a}.rpz-ip")
+}
+
+/// `prefix.W8.….W1.rpz-ip`, the longest run of zero words as `zz` (§4.3).
+fn v6(address: Ipv6Addr) -> String {
+    let words = address.segments();
+    let mut longest = 0..0;
+    let mut start = 0;
+    for end in 1..=words.len() {
+        let zeros = words.get(start..end).is_some_and(|run| run.iter().all(|w| *w == 0));
+        if !zeros {
+            start = end;
+        } else if end - start > longest.len() {
+            longest = start..end;
+        }
+    }
+    let mut parts = Vec::new();
+    for (i, word) in words.iter().enumerate() {
+        if longest.len() > 1 && longest.contains(&i) {
+            if i == longest.start {
+                parts.push("zz".to_owned());
+            }
+        } else {
+            parts.push(format!("{word:x}"));
+        }
+    }
+    parts.reverse();
+    format!("128.{}.rpz-ip", parts.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_stand_in_a_zone_backwards() {
+        assert_eq!(v4("192.0.2.7".parse().unwrap()), "32.7.2.0.192.rpz-ip");
+        for (address, rule) in [
+            ("2001:db8::1", "128.1.zz.db8.2001.rpz-ip"),
+            ("2001:db8:0:0:1::2", "128.2.0.0.1.zz.db8.2001.rpz-ip"),
+            ("::", "128.zz.rpz-ip"),
+            ("2001:db8:1:2:3:4:0:5", "128.5.0.4.3.2.1.db8.2001.rpz-ip"),
+        ] {
+            assert_eq!(v6(address.parse().unwrap()), rule, "{address}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Other people's programs read what a node writes, and a node reads what they write (docs/indicators.md).
+//!
+//! They are pinned in tests/interop/requirements.txt and installed by tests/interop/setup, once.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hedgerow_tests::{Federation, Node, suite};
+use serde_json::{Value, json};
+
+/// The folder of tests/interop in this checkout.
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
+}
+
+/// The programs of the Python environment with the very versions that are pinned, if it is there.
+fn python() -> Option<PathBuf> {
+    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
+    let installed = fs::read_to_string(target.join("interop/installed")).ok();
+    let pinned = fs::read_to_string(scripts().join("requirements.txt")).unwrap();
+    let there = (installed == Some(pinned)).then(|| target.join("interop/bin"));
+    suite("programs of others", there, "tests/interop/setup has not installed them")
+}
+
+/// Runs check.py to its end and reads its JSON.
+fn check(bin: &Path, args: &[&str]) -> Value {
+    let output =
+        Command::new(bin.join("python")).arg(scripts().join("check.py")).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// One published indicator of every kind, some odd ones, malware with a relationship, and one that was taken back.
+const CSV: &str = "\
+type,value,comment
+domain,evil.example,first seen in a message
+url,https://evil.example/login,
+ip-dst,203.0.114.7,
+ipv6,2a00:1::7,
+email,phisher@evil.example,
+md5,900150983cd24fb0d6963f7d28e17f72,
+sha1,a9993e364706816aba3e25717850c26c9cd0d89d,
+sha256,ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad,
+file-name,invoice.apk,
+file-path,/private/var/tmp/agent,
+process,agentd,
+app-id,org.example.agent,
+configuration-profile,org.example.profile,
+domain,gone.example,
+process,it's,
+url,https://evil.example/?a=b,
+";
+
+const BUNDLE: &str = r#"{"type":"bundle","id":"bundle--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c001","objects":[
+{"type":"malware","spec_version":"2.1","id":"malware--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c002","name":"Made-up Agent",
+ "is_family":true,"created":"2025-01-02T03:04:05.000Z","modified":"2025-01-02T03:04:05.000Z"},
+{"type":"indicator","spec_version":"2.1","id":"indicator--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c003",
+ "created":"2025-01-02T03:04:05.000Z","modified":"2025-01-02T03:04:05.000Z","indicator_types":["malicious-activity"],
+ "pattern":"[domain-name:value='c2.example' OR domain-name:value='c3.example']","pattern_type":"stix",
+ "valid_from":"2025-01-02T03:04:05Z"},
+{"type":"indicator","spec_version":"2.1","id":"indicator--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c005",
+ "created":"2025-01-02T03:04:05.000Z","modified":"2025-01-02T03:04:05.000Z","indicator_types":["malicious-activity"],
+ "pattern":"[domain-name:value='past.example']","pattern_type":"stix","valid_from":"2025-01-02T03:04:05Z",
+ "valid_until":"2025-02-02T03:04:05Z"},
+{"type":"relationship","spec_version":"2.1","id":"relationship--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c004",
+ "created":"2025-01-02T03:04:05.000Z","modified":"2025-01-02T03:04:05.000Z","relationship_type":"indicates",
+ "source_ref":"indicator--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c003",
+ "target_ref":"malware--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c002"}]}"#;
+
+/// A federation of one whose library holds the above.
+fn library() -> Federation {
+    let federation = Federation::new(1, &[]);
+    let node = &federation.nodes[0];
+    for (name, text) in [("own.csv", CSV), ("own.stix2", BUNDLE)] {
+        let file = federation.dir().join(name);
+        fs::write(&file, text).unwrap();
+        let report = node.json(&["indicator", "import", file.to_str().unwrap()]);
+        assert_eq!(report["rejected"], json!([]), "{report}");
+    }
+    node.json(&["indicator", "publish", "--tlp", "green", "--confirm"]);
+    let list = node.json(&["indicator", "list"]);
+    let gone = list.as_array().unwrap().iter().find(|i| i["what"] == "domain gone.example").unwrap();
+    node.json(&["indicator", "revoke", gone["id"].as_str().unwrap()]);
+    federation
+}
+
+/// Exports and gives the file and the report.
+fn export(node: &Node, dir: &Path, format: &str) -> (PathBuf, Value) {
+    let file = dir.join(format!("out-{format}.json"));
+    let report = node.json(&["indicator", "export", "--format", format, "--out", file.to_str().unwrap()]);
+    assert_eq!(report["held_back"], 0, "{report}");
+    (file, report)
+}
+
+#[test]
+fn the_oasis_validator_passes_a_strict_export() {
+    let Some(bin) = python() else { return };
+    let federation = library();
+    let (file, report) = export(&federation.nodes[0], federation.dir(), "strict");
+    assert_eq!(report["written"], 18, "{report}");
+    assert_eq!(report["left_out"][0]["count"], 2, "{report}");
+    let verdict = check(&bin, &["validate", file.to_str().unwrap()]);
+    assert_eq!(verdict, json!({"valid": true, "errors": []}));
+    // It can fail: as signed, with what is left out above.
+    let (file, _) = export(&federation.nodes[0], federation.dir(), "stix");
+    assert_eq!(check(&bin, &["validate", file.to_str().unwrap()])["valid"], false);
+}
+
+#[test]
+fn mvt_finds_what_is_live_and_not_what_was_taken_back_or_has_expired() {
+    let Some(bin) = python() else { return };
+    let federation = library();
+    let (file, report) = export(&federation.nodes[0], federation.dir(), "mvt");
+    let left: Vec<&Value> = report["left_out"].as_array().unwrap().iter().map(|l| &l["count"]).collect();
+    assert_eq!(left.len(), 3, "an address of IPv6, a quote mark, an equals sign: {report}");
+    let found = |urls: &[&str], file: &Path| {
+        let phone = federation.dir().join("phone");
+        fs::create_dir_all(&phone).unwrap();
+        let visits: Vec<Value> = urls
+            .iter()
+            .map(|url| json!({"url": url, "id": 1, "visit_id": 1, "isodate": "2025-03-04 05:06:07.000000"}))
+            .collect();
+        fs::write(phone.join("safari_history.json"), json!(visits).to_string()).unwrap();
+        let output = Command::new(bin.join("mvt-ios"))
+            .args(["--disable-update-check", "--disable-indicator-update-check", "check-iocs", "-i"])
+            .arg(file)
+            .arg(&phone)
+            .env("MVT_DATA_FOLDER", federation.dir().join("mvt"))
+            .env("COLUMNS", "400")
+            .output()
+            .unwrap();
+        // Its exit code is 0 whatever it finds.
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains(" CRITICAL alerts"), "{text}");
+        (!text.contains(" 0 CRITICAL alerts"), text)
+    };
+    let (alert, text) = found(&["https://www.c3.example/x"], &file);
+    assert!(alert && text.contains("Made-up Agent"), "the name of the family: {text}");
+    for (url, expected) in [
+        ("https://evil.example/login", true),
+        ("https://gone.example/", false),
+        ("https://past.example/", false),
+        ("https://other.example/", false),
+    ] {
+        let (alert, text) = found(&[url], &file);
+        assert_eq!(alert, expected, "{url}: {text}");
+    }
+    // A library without any domain does not make it stop.
+    let other = Federation::new(1, &[]);
+    let list = other.dir().join("processes.txt");
+    fs::write(&list, "agentd\n").unwrap();
+    other.nodes[0].json(&["indicator", "import", list.to_str().unwrap()]);
+    other.nodes[0].json(&["indicator", "publish"]);
+    let (file, _) = export(&other.nodes[0], other.dir(), "mvt");
+    assert!(!found(&["https://other.example/"], &file).0);
+}
+
+#[test]
+fn pymisp_reads_the_event_and_the_feed() {
+    let Some(bin) = python() else { return };
+    let federation = library();
+    let node = &federation.nodes[0];
+    let (file, report) = export(node, federation.dir(), "misp");
+    let event = check(&bin, &["misp", file.to_str().unwrap()]);
+    let attributes = event["attributes"].as_array().unwrap();
+    assert_eq!(
+        (attributes.len() as u64, &event["tags"]),
+        (report["written"].as_u64().unwrap(), &json!(["tlp:green"]))
+    );
+    let of = |value: &str| attributes.iter().find(|a| a["value"] == value).unwrap();
+    assert_eq!(
+        of("evil.example"),
+        &json!({"type": "domain", "value": "evil.example", "to_ids": true, "deleted": false})
+    );
+    assert_eq!(
+        (&of("gone.example")["deleted"], &of("past.example")["to_ids"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(of("[process:name = 'agentd']")["type"], "stix2-pattern");
+
+    let (folder, report) = export(node, federation.dir(), "misp-feed");
+    let feed = check(&bin, &["feed", folder.to_str().unwrap()]);
+    assert_eq!((&feed["events"], &feed["hashes"]), (&json!(2), &json!(true)));
+    let values: BTreeSet<&str> =
+        feed["values"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    assert_eq!(values.len() as u64, report["written"].as_u64().unwrap());
+}
