@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Add, show, list or erase records.
     #[command(subcommand)]
     Record(Record),
+    /// Keep files that belong to a record: add, list, export, annotate or remove them.
+    #[command(subcommand)]
+    Attachment(Attachment),
     /// Draw up, sign or show a federation's charter.
     #[command(subcommand)]
     Charter(Charter),
@@ -234,6 +237,54 @@ pub(crate) struct RecordAdd {
     /// Your own case reference. Stays in the vault.
     #[arg(long, default_value = "")]
     pub(crate) reference: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Attachment {
+    /// Keep a file with a record, sealed. The file itself stays where it is: remove it once it is kept.
+    Add {
+        /// The record's number.
+        record: u64,
+        /// The file.
+        file: PathBuf,
+        /// First custody note: where it comes from, who had it.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// List the files of a record, with lengths, hashes and custody notes.
+    List {
+        /// The record's number.
+        record: u64,
+    },
+    /// Write a file out as it came in; its hash is checked.
+    Export {
+        /// The record's number.
+        record: u64,
+        /// The file's number in it.
+        number: u32,
+        /// Where to; its own name, in this folder, if not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Add a custody note. Notes are never changed.
+    Note {
+        /// The record's number.
+        record: u64,
+        /// The file's number in it.
+        number: u32,
+        /// The note.
+        note: String,
+    },
+    /// Remove a file. It cannot be brought back.
+    Remove {
+        /// The record's number.
+        record: u64,
+        /// The file's number in it.
+        number: u32,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -36,11 +36,21 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     since: std::time::Instant,
     what: &'static str,
+    bytes: bool,
 }
 
 impl Progress {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { bar: None, since: std::time::Instant::now(), what }
+        Self::counting(what, false)
+    }
+
+    /// Of work that is counted in bytes.
+    pub(crate) fn bytes(what: &'static str) -> Self {
+        Self::counting(what, true)
+    }
+
+    fn counting(what: &'static str, bytes: bool) -> Self {
+        Self { bar: None, since: std::time::Instant::now(), what, bytes }
     }
 
     pub(crate) fn tell(&mut self, done: u64, of: Option<u64>) {
@@ -50,10 +60,11 @@ impl Progress {
         let what = self.what;
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::no_length();
-            let template = if of.is_some() {
-                "{msg} {wide_bar} {pos}/{len} {eta}"
-            } else {
-                "{msg} {spinner} {pos} {per_sec}"
+            let template = match (of.is_some(), self.bytes) {
+                (true, false) => "{msg} {wide_bar} {pos}/{len} {eta}",
+                (false, false) => "{msg} {spinner} {pos} {per_sec}",
+                (true, true) => "{msg} {wide_bar} {bytes}/{total_bytes} {eta}",
+                (false, true) => "{msg} {spinner} {bytes} {bytes_per_sec}",
             };
             bar.set_style(ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()));
             bar.set_message(what);

@@ -44,7 +44,11 @@ impl Session {
 
     /// Has the running node carry out `command`, or carries it out on the vault.
     pub(crate) fn run(&self, command: &Command, what: &'static str) -> anyhow::Result<Outcome> {
-        let mut progress = Progress::new(what);
+        self.run_with(command, Progress::new(what))
+    }
+
+    /// The same, with a progress of one's own.
+    pub(crate) fn run_with(&self, command: &Command, mut progress: Progress) -> anyhow::Result<Outcome> {
         let mut tell = |done, of| progress.tell(done, of);
         if let Some(outcome) = socket::call(&self.home, command, &mut tell) {
             return Ok(outcome?);

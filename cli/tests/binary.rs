@@ -21,6 +21,7 @@ fn every_command_explains_itself() {
         "import",
         "simulate",
         "record",
+        "attachment",
         "charter",
         "join",
         "serve",

@@ -16,7 +16,8 @@ use rand::rngs::StdRng;
 use crate::{
     error::NodeError,
     store::{
-        Documents, KdfParams, Ledger, Library, Passphrase, Records, Rounds, Settings, StoreError, Vault,
+        Attachments, Documents, KdfParams, Ledger, Library, Passphrase, Records, Rounds, Settings,
+        StoreError, Vault,
     },
 };
 
@@ -27,6 +28,7 @@ pub struct Node {
     pub(crate) documents: Documents,
     pub(crate) library: Library,
     pub(crate) rounds: Rounds,
+    pub(crate) attachments: Attachments,
     pub(crate) settings: Settings,
     pub(crate) secret: NodeSecret,
     pub(crate) member: Signed<Member>,
@@ -85,8 +87,11 @@ impl Node {
             }
             None => None,
         };
+        let records = Records::open(Arc::clone(&vault))?;
+        let there = |record| Ok(records.body(record)?.is_some());
         Ok(Self {
-            records: Records::open(Arc::clone(&vault))?,
+            attachments: Attachments::open(Arc::clone(&vault), there)?,
+            records,
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::open(Arc::clone(&vault))?,
             rounds: Rounds::new(Arc::clone(&vault)),

@@ -1,6 +1,7 @@
 //! One file for each group of commands.
 
 mod ask;
+mod attachment;
 mod charter;
 mod demo;
 mod indicator;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Import(import) => record::import(&context, &import),
         Command::Simulate(simulate) => record::simulate(&context, &simulate),
         Command::Record(record) => record::run(&context, record),
+        Command::Attachment(attachment) => attachment::run(&context, attachment),
         Command::Charter(charter) => charter::run(&context, charter),
         Command::Join { charter } => charter::join(&context, &charter),
         Command::Serve(serve) => serve::run(&context, serve),

@@ -118,7 +118,7 @@ pub(crate) fn run(context: &Context, record: Record) -> anyhow::Result<ExitCode>
         }
         Record::Erase { number, yes } => {
             if !yes {
-                sure(number)?;
+                sure("erasing", &format!("Erase record {number}?"))?;
             }
             context.session.run(&Command::RecordErase { number }, "erasing")?;
             if context.json {
@@ -131,14 +131,15 @@ pub(crate) fn run(context: &Context, record: Record) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn sure(number: u64) -> anyhow::Result<()> {
+/// Asks before what cannot be undone.
+pub(super) fn sure(doing: &str, question: &str) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        bail!("erasing cannot be undone; say --yes where nobody can be asked");
+        bail!("{doing} cannot be undone; say --yes where nobody can be asked");
     }
-    eprint!("Erase record {number}? It cannot be brought back. Type yes: ");
+    eprint!("{question} It cannot be brought back. Type yes: ");
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
-    anyhow::ensure!(typed.trim() == "yes", "nothing was erased");
+    anyhow::ensure!(typed.trim() == "yes", "nothing was done");
     Ok(())
 }
 

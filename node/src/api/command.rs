@@ -19,6 +19,7 @@ use crate::{
         intake::{Imported, Rejected},
     },
     form::RecordForm,
+    store::Attachment,
 };
 
 /// How a file of incidents is to be read.
@@ -106,6 +107,13 @@ pub enum Command {
         /// Its number.
         number: u64,
     },
+    /// Keeps, shows, writes out or removes files that belong to a record.
+    Attachment {
+        /// The record's number.
+        record: u64,
+        /// What is to be done.
+        action: AttachmentAction,
+    },
     /// Shows the charter.
     Charter,
     /// Asks the federation.
@@ -152,6 +160,40 @@ pub enum Command {
     Ledger,
 }
 
+/// What is to be done with the attachments of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AttachmentAction {
+    /// Keeps a file.
+    Add {
+        /// The file, as an absolute path.
+        path: PathBuf,
+        /// First custody note.
+        note: String,
+    },
+    /// Lists them.
+    List,
+    /// Writes one out.
+    Export {
+        /// Its number.
+        number: u32,
+        /// The new file, as an absolute path.
+        path: PathBuf,
+    },
+    /// Adds a custody note to one.
+    Note {
+        /// Its number.
+        number: u32,
+        /// The note.
+        note: String,
+    },
+    /// Removes one.
+    Remove {
+        /// Its number.
+        number: u32,
+    },
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "value", rename_all = "snake_case", deny_unknown_fields)]
@@ -166,6 +208,8 @@ pub enum Outcome {
     Records(Vec<NumberedForm>),
     /// Of [`Command::RecordErase`].
     Erased,
+    /// Of [`Command::Attachment`]: those that it is about.
+    Attachments(Vec<Attachment>),
     /// Of [`Command::Charter`].
     Charter(Envelope),
     /// Of [`Command::Ask`]: the release, signed.

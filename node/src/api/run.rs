@@ -23,7 +23,7 @@ use crate::{
     node::{Node, now, random},
     reader::{incident, indicator},
     simulate::simulate,
-    store::{Entry, RecordNumber},
+    store::{Attachment, CustodyNote, Entry, RecordNumber},
 };
 
 /// Hears of progress: done, and of how many if that is known.
@@ -96,6 +96,9 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             Ok(Outcome::Records(numbered.collect()))
         }
         Command::RecordErase { number } => node.erase_record(RecordNumber(number)).map(|()| Outcome::Erased),
+        Command::Attachment { record, action } => {
+            attachment(node, RecordNumber(record), action, progress).map(Outcome::Attachments)
+        }
         Command::Charter => Ok(Outcome::Charter(node.federation()?.charter.envelope().clone())),
         Command::IndicatorImport { path, format } => {
             let format =
@@ -139,6 +142,25 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         | Command::IndicatorPublish { .. }
         | Command::IndicatorRevoke { .. } => Err(NodeError::input("this command is not for the vault alone")),
     }
+}
+
+fn attachment(
+    node: &Node,
+    record: RecordNumber,
+    action: AttachmentAction,
+    progress: Progress<'_>,
+) -> Result<Vec<Attachment>, NodeError> {
+    let dated = |note| CustodyNote { at: now(), note };
+    let one = match action {
+        AttachmentAction::List => return node.list_attachments(record),
+        AttachmentAction::Add { path, note } => node.attach(record, &path, dated(note), progress)?,
+        AttachmentAction::Export { number, path } => {
+            node.export_attachment(record, number, &path, progress)?
+        }
+        AttachmentAction::Note { number, note } => node.note_attachment(record, number, dated(note))?,
+        AttachmentAction::Remove { number } => node.remove_attachment(record, number)?,
+    };
+    Ok(vec![one])
 }
 
 fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeError> {

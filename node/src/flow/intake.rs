@@ -45,7 +45,7 @@ impl Node {
     /// Erases one record. It is in no later statistic.
     pub fn erase_record(&self, number: RecordNumber) -> Result<(), NodeError> {
         if self.records.erase(number)? {
-            Ok(())
+            Ok(self.attachments.remove_all(number)?)
         } else {
             Err(NodeError::input(format!("there is no record {number}")))
         }

@@ -1,6 +1,8 @@
 //! One file for each flow that a user sees. Flows join the store with the protocol; `serve` adds the network.
 
+pub mod attachment;
 mod blobs;
+mod file;
 pub mod indicator;
 pub mod intake;
 mod lead;

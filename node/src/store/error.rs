@@ -59,6 +59,20 @@ pub enum StoreError {
         /// Bytes allowed.
         most: usize,
     },
+    /// A file longer than the vault takes.
+    #[error("the file has more than {most} bytes, the most that one attachment may have")]
+    LongFile {
+        /// Bytes allowed.
+        most: u64,
+    },
+    /// There is no room for one more of these.
+    #[error("there are {most} {what} already, and no more may be added")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many are allowed.
+        most: usize,
+    },
     /// The operating system refused.
     #[error("{what}: {source}")]
     Io {

@@ -2,8 +2,9 @@
 //!
 //! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three. The
 //! tables on top say what is kept: `records` with their facets, the `ledger`, `rounds`, signed `documents`, the
-//! indicator `library` and `settings`. Nothing here knows the network.
+//! indicator `library`, `attachments` and `settings`. Nothing here knows the network.
 
+mod attachments;
 mod crypter;
 mod documents;
 mod engine;
@@ -12,11 +13,13 @@ mod head;
 mod keyring;
 mod ledger;
 mod library;
+mod padme;
 mod records;
 mod rounds;
 mod settings;
 mod vault;
 
+pub use attachments::{Attachment, Attachments, CustodyNote};
 pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use keyring::{KdfParams, Passphrase};

@@ -63,6 +63,8 @@ pub enum Kind {
     Released = 17,
     /// STIX id -> a draft that waits to be published.
     Draft = 18,
+    /// Record and number -> what is known of an attachment, and what opens its file.
+    Attachment = 32,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Kind {
             Self::Answer => "a stored answer does not open",
             Self::Share => "a vector handed in to a round does not open",
             Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
+            Self::Attachment => "what is known of an attachment does not open",
             Self::Document | Self::Part => "a signed document does not open",
             Self::Object | Self::Pattern | Self::Draft => "an indicator does not open",
         }

@@ -1,0 +1,423 @@
+//! Evidence that belongs to a record: files sealed in chunks, and what is known of each (docs/storage.md).
+//!
+//! A file lies in `attachments/` under a random name. What it is called, how long it is, its hash, its custody notes
+//! and the random key that opens it are one sealed value of the store. The file is durable before that value is, and
+//! goes after it; what a stop leaves behind in between belongs to nothing and is cleared away at opening.
+
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{Read, Write},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hedgerow_protocol::{id::Digest, time::Timestamp};
+use rand::{TryRng as _, rngs::SysRng};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    crypter::SecretKey,
+    error::StoreError,
+    records::RecordNumber,
+    vault::{Kind, Txn, Vault},
+};
+
+/// The folder, in the node's own.
+pub(super) const FOLDER: &str = "attachments";
+/// Most bytes of one file: 64 GiB.
+const MOST_BYTES: u64 = 64 << 30;
+/// Bits of a place that number the attachments of one record.
+const NUMBER_BITS: u32 = 12;
+/// Most bytes of a name, and of a note.
+const NAME_BYTES: usize = 255;
+const NOTE_BYTES: usize = 1000;
+/// Most notes of one attachment.
+const NOTES: usize = 64;
+const FILE_ID: usize = 16;
+const KEY: usize = 32;
+/// First byte of a value: how the rest is laid out.
+const FORM: u8 = 1;
+const UNREADABLE: StoreError = StoreError::Damaged("what is known of an attachment does not read");
+
+/// What is known of one attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// Its number within its record, not given again while a later one is there.
+    pub number: u32,
+    /// Its file name, as it was.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of the file as it came in.
+    pub sha256: Digest,
+    /// Who had it, what was done with it, oldest first. The first note says when it came in.
+    pub custody: Vec<CustodyNote>,
+}
+
+/// One custody note. Notes are added, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustodyNote {
+    /// When it was written, by this node's clock.
+    pub at: Timestamp,
+    /// What it says; may be empty.
+    pub note: String,
+}
+
+/// An attachment with what opens its file.
+struct Entry {
+    file: [u8; FILE_ID],
+    key: SecretKey,
+    known: Attachment,
+}
+
+/// The attachment table and its folder.
+pub struct Attachments {
+    vault: Arc<Vault>,
+    folder: PathBuf,
+    pins: Mutex<Pins>,
+}
+
+/// While files are being copied somewhere, those removed meanwhile wait.
+#[derive(Default)]
+struct Pins {
+    holders: usize,
+    waiting: Vec<PathBuf>,
+}
+
+/// Keeps every file of the folder where it is until it is dropped.
+pub(super) struct Pinned<'a>(&'a Attachments);
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        let mut pins = self.0.pins();
+        pins.holders = pins.holders.saturating_sub(1);
+        if pins.holders == 0 {
+            // What cannot be removed now is an orphan, and goes when the vault is opened.
+            pins.waiting.drain(..).for_each(|file| drop(fs::remove_file(file)));
+        }
+    }
+}
+
+impl Attachments {
+    /// Opens the table. Values whose record is gone by what `there` says, and files that no value names, are what a
+    /// stop left behind: they are removed.
+    pub fn open(
+        vault: Arc<Vault>,
+        mut there: impl FnMut(RecordNumber) -> Result<bool, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let folder = vault.home().join(FOLDER);
+        let attachments = Self { vault, folder, pins: Mutex::default() };
+        let mut named = HashSet::new();
+        let mut orphans = Vec::new();
+        for pair in attachments.vault.scan_from(Kind::Attachment, 0) {
+            let (place, value) = pair?;
+            if there(record_of(place))? {
+                named.insert(file_of(&value)?);
+            } else {
+                orphans.push(place);
+            }
+        }
+        if !orphans.is_empty() {
+            let mut txn = attachments.vault.begin();
+            orphans.iter().for_each(|place| txn.delete_at(Kind::Attachment, *place));
+            txn.commit()?;
+        }
+        attachments.sweep(&named)?;
+        Ok(attachments)
+    }
+
+    /// Reads `from` to its end and keeps it with `record`, if that is `there` once all is read. Durable when it returns.
+    /// `progress` hears how many bytes were read.
+    pub fn add(
+        &self,
+        record: RecordNumber,
+        there: impl FnOnce() -> Result<bool, StoreError>,
+        name: &str,
+        from: impl Read,
+        note: CustodyNote,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Option<Attachment>, StoreError> {
+        checked_text(name, NAME_BYTES)?;
+        checked_text(&note.note, NOTE_BYTES)?;
+        let mut file = [0; FILE_ID];
+        SysRng.try_fill_bytes(&mut file).map_err(|_| StoreError::Random)?;
+        let key = SecretKey::random()?;
+        let path = self.path(&file);
+        let written =
+            self.write(&path, |to| stream::seal(&key, &bound(&file), from, MOST_BYTES, to, progress))?;
+        let known = Attachment {
+            number: 0,
+            name: name.to_owned(),
+            bytes: written.bytes,
+            sha256: Digest::from_bytes(written.sha256),
+            custody: vec![note],
+        };
+        let kept = self.keep(record, there, Entry { file, key, known });
+        if !matches!(kept, Ok(Some(_))) {
+            let _ = fs::remove_file(path);
+        }
+        kept
+    }
+
+    /// The attachments of `record`, oldest first.
+    pub fn list(&self, record: RecordNumber) -> Result<Vec<Attachment>, StoreError> {
+        self.entries(record).map(|entry| Ok(entry?.1.known)).collect()
+    }
+
+    /// Writes an attachment out as it came in; none if there is no such one. An error if its file is not what was kept;
+    /// what was written before the error must not be used. `progress` hears how many bytes were written.
+    pub fn read(
+        &self,
+        record: RecordNumber,
+        number: u32,
+        to: impl Write,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<Option<Attachment>, StoreError> {
+        let Some((_, entry)) = self.entry(record, number)? else { return Ok(None) };
+        let file = File::open(self.path(&entry.file)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Damaged("the file of an attachment is missing"),
+            _ => StoreError::io("reading an attachment")(error),
+        })?;
+        let sealed = stream::Sealed { bytes: entry.known.bytes, sha256: *entry.known.sha256.as_bytes() };
+        let mut tell = |done| progress(done, Some(entry.known.bytes));
+        stream::open(&entry.key, &bound(&entry.file), file, &sealed, to, &mut tell)?;
+        Ok(Some(entry.known))
+    }
+
+    /// Adds a custody note; none if there is no such attachment.
+    pub fn note(
+        &self,
+        record: RecordNumber,
+        number: u32,
+        note: CustodyNote,
+    ) -> Result<Option<Attachment>, StoreError> {
+        checked_text(&note.note, NOTE_BYTES)?;
+        let mut txn = self.vault.begin();
+        let Some((place, mut entry)) = self.entry(record, number)? else { return Ok(None) };
+        if entry.known.custody.len() >= NOTES {
+            return Err(StoreError::Full { what: "custody notes of one attachment", most: NOTES });
+        }
+        entry.known.custody.push(note);
+        put(&mut txn, place, &entry)?;
+        txn.commit()?;
+        Ok(Some(entry.known))
+    }
+
+    /// Removes an attachment: first what opens it, then its file. None if there is no such one.
+    pub fn remove(&self, record: RecordNumber, number: u32) -> Result<Option<Attachment>, StoreError> {
+        let mut txn = self.vault.begin();
+        let Some((place, entry)) = self.entry(record, number)? else { return Ok(None) };
+        txn.delete_at(Kind::Attachment, place);
+        txn.commit()?;
+        self.unlink(&[entry.file])?;
+        Ok(Some(entry.known))
+    }
+
+    /// Removes every attachment of a record that was erased.
+    pub fn remove_all(&self, record: RecordNumber) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        let mut files = Vec::new();
+        for pair in self.values(record) {
+            let (place, value) = pair?;
+            files.push(file_of(&value)?);
+            txn.delete_at(Kind::Attachment, place);
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        txn.commit()?;
+        self.unlink(&files)
+    }
+
+    /// Keeps every file where it is until what is returned is dropped.
+    #[cfg_attr(not(test), expect(dead_code, reason = "backups come next"))]
+    pub(super) fn pinned(&self) -> Pinned<'_> {
+        self.pins().holders += 1;
+        Pinned(self)
+    }
+
+    fn keep(
+        &self,
+        record: RecordNumber,
+        there: impl FnOnce() -> Result<bool, StoreError>,
+        mut entry: Entry,
+    ) -> Result<Option<Attachment>, StoreError> {
+        let mut txn = self.vault.begin();
+        // Asked while no other writer can erase it.
+        if !there()? {
+            return Ok(None);
+        }
+        let next = match self.values(record).last().transpose()? {
+            Some((place, _)) => number_of(place).saturating_add(1),
+            None => 0,
+        };
+        if next >> NUMBER_BITS > 0 {
+            return Err(StoreError::Full { what: "attachments of one record", most: 1 << NUMBER_BITS });
+        }
+        entry.known.number = next;
+        put(&mut txn, place_of(record, next), &entry)?;
+        txn.commit()?;
+        Ok(Some(entry.known))
+    }
+
+    fn entry(&self, record: RecordNumber, number: u32) -> Result<Option<(u64, Entry)>, StoreError> {
+        if number >> NUMBER_BITS > 0 {
+            return Ok(None);
+        }
+        let place = place_of(record, number);
+        let value = self.vault.get_at(Kind::Attachment, place)?;
+        value.map(|value| Ok((place, decoded(place, &value)?))).transpose()
+    }
+
+    fn entries(&self, record: RecordNumber) -> impl Iterator<Item = Result<(u64, Entry), StoreError>> {
+        self.values(record).map(|pair| {
+            let (place, value) = pair?;
+            Ok((place, decoded(place, &value)?))
+        })
+    }
+
+    fn values(
+        &self,
+        record: RecordNumber,
+    ) -> impl Iterator<Item = Result<(u64, Zeroizing<Vec<u8>>), StoreError>> {
+        let first = place_of(record, 0);
+        let pairs = self.vault.scan_from(Kind::Attachment, first);
+        pairs.take_while(move |pair| pair.as_ref().map_or(true, |(place, _)| record_of(*place) == record))
+    }
+
+    fn pins(&self) -> std::sync::MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, file: &[u8; FILE_ID]) -> PathBuf {
+        self.folder.join(hex::encode(file))
+    }
+
+    /// Writes a file so that after a power cut it is there whole, or not at all under its name.
+    fn write<T>(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut File) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let io = StoreError::io("keeping an attachment");
+        if !self.folder.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(&io)?;
+            sync_folder(self.vault.home())?;
+        }
+        let temporary = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(&io)?;
+        let done = fill(&mut file).and_then(|done| {
+            file.sync_all().and_then(|()| fs::rename(&temporary, path)).map_err(&io)?;
+            sync_folder(&self.folder)?;
+            Ok(done)
+        });
+        if done.is_err() {
+            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(path);
+        }
+        done
+    }
+
+    fn unlink(&self, files: &[[u8; FILE_ID]]) -> Result<(), StoreError> {
+        let mut pins = self.pins();
+        let paths = files.iter().map(|file| self.path(file));
+        if pins.holders > 0 {
+            pins.waiting.extend(paths);
+            return Ok(());
+        }
+        drop(pins);
+        for path in paths {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("removing an attachment's file")(error));
+                }
+                _ => {}
+            }
+        }
+        sync_folder(&self.folder)
+    }
+
+    /// Removes files that nothing names.
+    fn sweep(&self, named: &HashSet<[u8; FILE_ID]>) -> Result<(), StoreError> {
+        let io = StoreError::io("clearing the folder of attachments");
+        if !self.folder.is_dir() {
+            return Ok(());
+        }
+        let mut swept = false;
+        for entry in fs::read_dir(&self.folder).map_err(&io)? {
+            let entry = entry.map_err(&io)?;
+            let mut file = [0; FILE_ID];
+            let name = entry.file_name();
+            let known = name.to_str().is_some_and(|name| hex::decode_to_slice(name, &mut file).is_ok());
+            if !(known && named.contains(&file)) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                fs::remove_file(entry.path()).map_err(&io)?;
+                swept = true;
+            }
+        }
+        if swept { sync_folder(&self.folder) } else { Ok(()) }
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(StoreError::io("making a folder durable"))
+}
+
+const fn place_of(record: RecordNumber, number: u32) -> u64 {
+    record.0 << NUMBER_BITS | number as u64
+}
+
+const fn record_of(place: u64) -> RecordNumber {
+    RecordNumber(place >> NUMBER_BITS)
+}
+
+const fn number_of(place: u64) -> u32 {
+    (place & ((1 << NUMBER_BITS) - 1)) as u32
+}
+
+/// What each chunk of a file is bound to.
+fn bound(file: &[u8; FILE_ID]) -> Vec<u8> {
+    [b"hedgerow/attachment/1/".as_slice(), file].concat()
+}
+
+fn checked_text(text: &str, most: usize) -> Result<(), StoreError> {
+    if text.len() > most { Err(StoreError::TooLarge { bytes: text.len(), most }) } else { Ok(()) }
+}
+
+/// A value: form, file, key, then the rest as JSON.
+fn put(txn: &mut Txn<'_>, place: u64, entry: &Entry) -> Result<(), StoreError> {
+    let json = serde_json::to_vec(&entry.known).map(Zeroizing::new).map_err(|_| UNREADABLE)?;
+    let mut value = Zeroizing::new(Vec::with_capacity(1 + FILE_ID + KEY + json.len()));
+    value.push(FORM);
+    value.extend_from_slice(&entry.file);
+    value.extend_from_slice(entry.key.bytes());
+    value.extend_from_slice(&json);
+    txn.put_at(Kind::Attachment, place, &value)
+}
+
+fn decoded(place: u64, value: &[u8]) -> Result<Entry, StoreError> {
+    let file = file_of(value)?;
+    let rest = value.get(1 + FILE_ID..).ok_or(UNREADABLE)?;
+    let (key, json) = rest.split_first_chunk::<KEY>().ok_or(UNREADABLE)?;
+    let known: Attachment = serde_json::from_slice(json).map_err(|_| UNREADABLE)?;
+    if known.number != number_of(place) {
+        return Err(UNREADABLE);
+    }
+    Ok(Entry { file, key: SecretKey::new(*key), known })
+}
+
+fn file_of(value: &[u8]) -> Result<[u8; FILE_ID], StoreError> {
+    match value.split_first() {
+        Some((&FORM, rest)) => rest.first_chunk().copied().ok_or(UNREADABLE),
+        _ => Err(UNREADABLE),
+    }
+}
