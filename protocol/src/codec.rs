@@ -4,7 +4,7 @@
 //! Unknown and repeated fields are refused by the types themselves (`deny_unknown_fields`, and serde's
 //! derive for structs); numbers are integers because no document type has a float.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// Why bytes did not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum CodecError {
 }
 
 /// Decodes exactly one JSON value of type `T` from at most `limit` bytes.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, CodecError> {
     if bytes.len() > limit {
         return Err(CodecError::TooLong { actual: bytes.len(), limit });
     }

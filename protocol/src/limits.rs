@@ -40,10 +40,16 @@ pub const DIMENSIONS: usize = 3;
 /// Codes listed in one `where` condition.
 pub const CODES: usize = 256;
 
-/// Objects in one indicator batch.
+/// Objects in one indicator batch of version 1.
 pub const BATCH_OBJECTS: usize = 500;
-/// Largest payload of one indicator batch, in bytes. Stays far below what the store takes as one value.
+/// Largest payload of one indicator batch of version 1, in bytes.
 pub const BATCH_BYTES: usize = 256 * 1024;
+/// Objects in one indicator batch: leaves of its tree.
+pub const BATCH_LEAVES: usize = 2048;
+/// Largest indicator batch as it travels, in bytes.
+pub const BATCH_DOCUMENT_BYTES: usize = 1024 * 1024;
+/// Largest proof of one object, in bytes.
+pub const PROOF_BYTES: usize = 64 * 1024;
 /// Longest STIX pattern, in bytes.
 pub const PATTERN_BYTES: usize = 8 * 1024;
 

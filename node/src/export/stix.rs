@@ -56,7 +56,7 @@ fn beyond_strict(object: &StixObject) -> Option<&'static str> {
         return Some("valid_until is not after valid_from");
     }
     match object.pattern() {
-        Some(Pattern::Opaque(_)) => Some("the pattern is beyond what this node can check"),
+        Some(Pattern::Opaque(_) | Pattern::Tree(_)) => Some("the pattern is beyond what this node can check"),
         Some(pattern) if pattern.observables().iter().any(|o| !standard(o.kind())) => {
             Some("app:id and configuration-profile:id are no properties of STIX 2.1; format mvt has them")
         }
@@ -66,7 +66,7 @@ fn beyond_strict(object: &StixObject) -> Option<&'static str> {
 
 /// A property name of STIX 2.1 has three characters or more.
 const fn standard(kind: K) -> bool {
-    !matches!(kind, K::AppId | K::ConfigurationProfile)
+    !matches!(kind, K::AppId | K::ConfigurationProfile | K::Hashtag)
 }
 
 /// For MVT (checked with 2026.10.26), which takes all it reads for something to look for: the revoked and the expired
@@ -123,7 +123,8 @@ pub(super) fn mvt(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
 
 /// Why MVT would stop at a value, pass over it, or look for another one.
 fn beyond_mvt(o: &Observable) -> Option<&'static str> {
-    if matches!(o.kind(), K::Ipv6 | K::Sha512) {
+    let social = matches!(o.kind(), K::Persona | K::Page | K::Channel | K::Hashtag | K::Media);
+    if social || matches!(o.kind(), K::Ipv6 | K::Sha512) {
         return Some("MVT does not look for values of this kind");
     }
     let value = o.value();

@@ -1,9 +1,7 @@
 //! Indicators: drafts in, published, taken back, listed (docs/indicators.md).
 
 use hedgerow_protocol::{
-    document::Signed,
-    id::Digest,
-    indicator::{Batch, Linted, StixObject, Tlp, lint, split},
+    indicator::{Instant, Item, Linted, SignedBatch, StixObject, Tlp, lint},
     time::Timestamp,
     wire::{Announcement, Spreading},
 };
@@ -14,7 +12,7 @@ use crate::{
     error::NodeError,
     node::Node,
     reader::indicator::Row,
-    store::{Entry, Taken},
+    store::{Entry, Taken, Taking},
 };
 
 /// Drafts stored in one durable commit.
@@ -159,23 +157,25 @@ impl Node {
     ) -> Result<Vec<Announcement>, NodeError> {
         let charter = self.federation()?.charter.id();
         let mut announcements = Vec::new();
-        for batch in split(linted, charter, now) {
-            report.published += batch.objects.len();
+        let signed = SignedBatch::sign(linted, charter, now, self.secret()).map_err(NodeError::input)?;
+        for (batch, json) in signed {
+            report.published += batch.items().len();
             report.batches += 1;
-            let signed = Signed::new(batch, self.secret()).map_err(NodeError::input)?;
-            let json = signed.envelope().to_json().map_err(NodeError::input)?;
-            let id = Digest::of(&json);
-            // The document first: if this stops in between, the drafts are published again, as duplicates.
-            self.documents.insert(Spreading::Batch, self.id(), &json)?;
-            let taken = self.library.take(&signed, self.id(), id, now)?;
-            self.library.forget(signed.document().objects.iter().map(StixObject::id))?;
+            // Document, objects and the end of their drafts in one commit: if this stops in between, the rest are
+            // drafts still.
+            let taking = Taking { now, own: true, hold: &|_| false };
+            let taken = self.library.take(&self.documents, &batch, &json, &taking)?;
             report.published -= taken.rejected.len();
             report.refused.extend(taken.rejected.into_iter().map(|(object, why)| Found {
                 object,
                 pattern: String::new(),
                 reason: why.to_string(),
             }));
-            announcements.push(Announcement { kind: Spreading::Batch, id, bytes: json.len() as u64 });
+            announcements.push(Announcement {
+                kind: Spreading::Batch,
+                id: batch.id(),
+                bytes: json.len() as u64,
+            });
         }
         Ok(announcements)
     }
@@ -183,37 +183,28 @@ impl Node {
     /// Takes in a batch that another member signed.
     pub(crate) fn take_batch(
         &self,
-        batch: &Signed<Batch>,
+        batch: &SignedBatch,
         json: &[u8],
         now: Timestamp,
     ) -> Result<Taken, NodeError> {
         let charter = &self.federation()?.charter;
-        let signer = batch.sole_signer().map_err(NodeError::invalid)?;
-        if charter.document().member(&signer).is_none() {
+        if charter.document().member(&batch.signer()).is_none() {
             return Err(NodeError::invalid("a batch is signed by no member"));
         }
-        let document = batch.document();
-        if document.charter != charter.id() {
+        if batch.charter() != charter.id() {
             return Err(NodeError::invalid("a batch is of another federation"));
         }
-        if document.tlp > charter.document().tlp {
+        if batch.tlp() > charter.document().tlp {
             return Err(NodeError::invalid("a batch is under a stricter label than the charter allows"));
         }
         let latest = now.plus_seconds(hedgerow_protocol::limits::CLOCK_SKEW_SECONDS);
-        if document.published_at > latest {
-            return Err(ahead());
-        }
-        // The library first: if this stops in between, the batch is fetched again and its objects are duplicates.
-        let taken = self.library.take(batch, signer, Digest::of(json), now)?;
-        if taken.rejected.iter().any(|(_, why)| *why == hedgerow_protocol::indicator::Rejected::Future) {
+        let future = |item: &Item| item.object.modified() > Instant::of(latest);
+        if batch.published_at() > latest || batch.items().iter().any(future) {
             // Not kept: it is asked for again, and then its time may have come.
             return Err(ahead());
         }
-        // What adds nothing is not kept and not handed on: whoever signs the same again and again fills nothing.
-        if taken.stored + taken.updated > 0 {
-            self.documents.insert(Spreading::Batch, signer, json)?;
-        }
-        Ok(taken)
+        let taking = Taking { now, own: batch.signer() == self.id(), hold: &|_| false };
+        Ok(self.library.take(&self.documents, batch, json, &taking)?)
     }
 }
 

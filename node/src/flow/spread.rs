@@ -8,9 +8,8 @@ use std::{
 };
 
 use hedgerow_protocol::{
-    document::{Envelope, Signed},
     id::{Digest, NodeId},
-    indicator::Batch,
+    indicator::SignedBatch,
     limits,
     release::verify,
     statistic::Mode,
@@ -23,6 +22,7 @@ use crate::{
     error::{Class, NodeError},
     net::Network,
     node::{Node, now},
+    store::Taken,
 };
 
 /// Announced documents that wait to be fetched from one member; further ones are left to the next catch-up.
@@ -48,13 +48,13 @@ impl Node {
     pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<(), NodeError> {
         match kind {
             Spreading::Batch => {
-                let batch: Signed<Batch> =
-                    Envelope::from_json(json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+                let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
                 let taken = self.take_batch(&batch, json, now)?;
                 for (object, why) in &taken.rejected {
                     tracing::warn!(object, %why, "an object of a batch was not taken");
                 }
-                tracing::info!(stored = taken.stored, updated = taken.updated, "a batch was taken in");
+                let Taken { stored, updated, quarantined, .. } = taken;
+                tracing::info!(stored, updated, quarantined, "a batch was taken in");
             }
             Spreading::Release => {
                 let charter = self.federation()?.charter.id();
@@ -203,7 +203,7 @@ impl Spread {
         let network = |e: &dyn std::fmt::Display| NodeError::new(Class::Network, e.to_string());
         let Announcement { kind, id, bytes } = announcement.clone();
         let limit = match kind {
-            Spreading::Batch => limits::BATCH_BYTES as u64 * 2,
+            Spreading::Batch => limits::BATCH_DOCUMENT_BYTES as u64,
             Spreading::Release => limits::DOCUMENT_BYTES as u64,
         };
         if bytes == 0 || bytes > limit {

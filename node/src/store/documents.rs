@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use hedgerow_protocol::{
@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::StoreError,
-    vault::{Kind, Vault},
+    vault::{Kind, Txn, Vault},
 };
 
-const PART_BYTES: usize = 64 * 1024;
+/// Bytes of one part.
+pub(super) const PART_BYTES: usize = 64 * 1024;
 /// Most documents kept of one member, and most bytes. Who publishes without end fills its own share and no more.
 const MOST_OF_ONE: usize = 50_000;
 const MOST_BYTES_OF_ONE: u64 = 2 * 1024 * 1024 * 1024;
@@ -64,6 +65,55 @@ impl Held {
     }
 }
 
+/// How much of one member's is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Its share.
+    Share,
+    /// A tenth more, for what takes something back or proves a fault: a full share stops neither.
+    Reserve,
+}
+
+impl Room {
+    const fn most(self) -> (usize, u64) {
+        match self {
+            Self::Share => (MOST_OF_ONE, MOST_BYTES_OF_ONE),
+            Self::Reserve => (MOST_OF_ONE / 10 * 11, MOST_BYTES_OF_ONE / 10 * 11),
+        }
+    }
+}
+
+/// A document that is in a transaction. Nobody reads the list until it is kept or dropped, so that the list and the
+/// numbers on disk stay in one order.
+pub(super) struct Staged<'d> {
+    held: RwLockWriteGuard<'d, Held>,
+    entry: StoredDocument,
+}
+
+impl Staged<'_> {
+    /// The number of its first part.
+    pub(super) const fn first_part(&self) -> u64 {
+        self.entry.first_part
+    }
+
+    /// Lists it, once the transaction is on disk.
+    pub(super) fn keep(mut self) {
+        self.held.push(self.entry);
+    }
+}
+
+/// Puts bytes as parts into `txn`: the number of the first, and how many.
+pub(super) fn put_parts(txn: &mut Txn<'_>, bytes: &[u8]) -> Result<(u64, u64), StoreError> {
+    let mut first = None;
+    let mut parts = 0;
+    for part in bytes.chunks(PART_BYTES) {
+        let n = txn.append(Kind::Part, part)?;
+        first.get_or_insert(n);
+        parts += 1;
+    }
+    Ok((first.unwrap_or(0), parts))
+}
+
 /// The document table.
 pub struct Documents {
     vault: Arc<Vault>,
@@ -81,8 +131,7 @@ impl Documents {
             if n != held.list.len() as u64 {
                 return Err(StoreError::Damaged("a signed document is missing"));
             }
-            held.place.insert(entry.announcement.id, held.list.len());
-            held.list.push(entry);
+            held.push(entry);
         }
         Ok(Self { vault, held: RwLock::new(held) })
     }
@@ -90,32 +139,38 @@ impl Documents {
     /// Keeps a document that `from` signed; false if it is held already. A member that has filled its share is
     /// refused, so that it takes nothing from the others'.
     pub fn insert(&self, kind: Spreading, from: NodeId, json: &[u8]) -> Result<bool, StoreError> {
-        let id = Digest::of(json);
         let mut txn = self.vault.begin();
-        if self.contains(&id) {
-            return Ok(false);
+        let Some(staged) = self.stage(&mut txn, kind, from, json, Room::Share)? else { return Ok(false) };
+        txn.commit()?;
+        staged.keep();
+        Ok(true)
+    }
+
+    /// Puts a document into `txn`, whose commit has to be followed by [`Staged::keep`]; none if it is held already.
+    pub(super) fn stage(
+        &self,
+        txn: &mut Txn<'_>,
+        kind: Spreading,
+        from: NodeId,
+        json: &[u8],
+        room: Room,
+    ) -> Result<Option<Staged<'_>>, StoreError> {
+        let id = Digest::of(json);
+        let held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.place.contains_key(&id) {
+            return Ok(None);
         }
-        let mut first_part = 0;
-        let mut parts = 0;
-        for part in json.chunks(PART_BYTES) {
-            let n = txn.append(Kind::Part, part)?;
-            if parts == 0 {
-                first_part = n;
-            }
-            parts += 1;
+        let share = held.by.get(&from).copied().unwrap_or_default();
+        let (documents, bytes) = room.most();
+        if share.documents >= documents || share.bytes >= bytes {
+            return Err(StoreError::Share);
         }
+        let (first_part, parts) = put_parts(txn, json)?;
         let announcement = Announcement { kind, id, bytes: json.len() as u64 };
         let entry = StoredDocument { announcement, from: Some(from), first_part, parts };
         let value = serde_json::to_vec(&entry).map_err(|_| StoreError::Damaged("a document's entry"))?;
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let share = held.by.get(&from).copied().unwrap_or_default();
-        if share.documents >= MOST_OF_ONE || share.bytes >= MOST_BYTES_OF_ONE {
-            return Err(StoreError::Share);
-        }
         txn.append(Kind::Document, &value)?;
-        txn.commit()?;
-        held.push(entry);
-        Ok(true)
+        Ok(Some(Staged { held, entry }))
     }
 
     /// Whether a document is held.

@@ -1,22 +1,36 @@
 //! The indicator library: drafts, what was published, what others published (docs/storage.md).
+//!
+//! A published object lies in the parts of the document that brought it and nowhere else; `shelf` knows where. Drafts
+//! are values of their own, so that what others sign never touches one, and a draft of the next version never hides
+//! what is published.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use hedgerow_protocol::{
-    document::Signed,
     id::{Digest, NodeId},
-    indicator::{Batch, Decision, Held, Instant, Rejected, StixObject, decide},
+    indicator::{Decision, Instant, Item, Rejected, SignedBatch, StixObject, decide},
     time::Timestamp,
+    wire::Spreading,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{
+    documents::{Documents, PART_BYTES, Room, put_parts},
     error::StoreError,
+    shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, ROWS, Row, id_key, pattern_key},
     vault::{Kind, Txn, Vault},
 };
 
-/// The setting that says that drafts are kept apart.
-const APART: &[u8] = b"drafts-apart";
+/// The setting that says that published objects are packed, and drafts apart from them.
+const PACKED: &[u8] = b"indicators-packed";
+/// Old entries packed in one commit.
+const UPGRADE: usize = 1000;
+/// Proofs of two stories kept of one member. One is enough to know; the documents of the first few are handed on.
+const MOST_EVIDENCE: usize = 8;
 
 /// One object held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,44 +60,144 @@ pub struct Taken {
     pub stored: usize,
     /// Later versions of what was here.
     pub updated: usize,
+    /// Of these two, held back until a person has looked at them.
+    pub quarantined: usize,
     /// Here already.
     pub duplicates: usize,
     /// Not taken, by object id.
     pub rejected: Vec<(String, Rejected)>,
 }
 
-/// The library table: what was signed by its owner, and drafts apart from it, so that what others sign never touches a
-/// draft, and a draft of the next version never hides what is published.
+/// That a member signed two contents as one version of an object. Both documents are held, and prove it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The object's id.
+    pub object: String,
+    /// Who signed both.
+    pub signer: NodeId,
+    /// SHA-256 of the content that is held, and the document that carries it.
+    pub held: (Digest, Digest),
+    /// The same of the other.
+    pub given: (Digest, Digest),
+    /// When the second came here.
+    pub at: Timestamp,
+}
+
+/// What a person decided about a quarantined object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is used like any other.
+    Release,
+    /// It is not used; a later version is looked at anew.
+    Drop,
+}
+
+/// A verdict binds one version of an object.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ruled {
+    id: String,
+    digest: Digest,
+    verdict: Verdict,
+}
+
+/// How a batch is taken in.
+pub struct Taking<'a> {
+    /// The clock.
+    pub now: Timestamp,
+    /// Whether it is this node's own: its drafts of these objects are then done with.
+    pub own: bool,
+    /// Whether an object is to be held back until a person has looked at it.
+    pub hold: &'a dyn Fn(&StixObject) -> bool,
+}
+
+/// The library table.
 pub struct Library {
     vault: Arc<Vault>,
+    index: RwLock<Index>,
+    drafts: Mutex<Drafts>,
+    evidence: Mutex<Vec<Evidence>>,
+}
+
+/// Which drafts there are, so that looking for one that is not there costs nothing.
+#[derive(Default)]
+struct Drafts {
+    patterns: HashMap<IdKey, u64>,
+    with_pattern: HashMap<u64, usize>,
+}
+
+impl Drafts {
+    fn add(&mut self, object: &StixObject) {
+        let id = id_key(object.id());
+        self.remove(&id);
+        let pattern = object.pattern().map_or(0, |p| pattern_key(&p.key()));
+        self.patterns.insert(id, pattern);
+        *self.with_pattern.entry(pattern).or_default() += 1;
+    }
+
+    fn remove(&mut self, id: &IdKey) {
+        let Some(pattern) = self.patterns.remove(id) else { return };
+        if let Some(count) = self.with_pattern.get_mut(&pattern) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.with_pattern.remove(&pattern);
+            }
+        }
+    }
 }
 
 impl Library {
-    /// Over `vault`. Drafts of a vault from before they were kept apart are moved, once.
+    /// Over `vault`. What a vault from before objects were packed holds is packed, once.
     pub fn open(vault: Arc<Vault>) -> Result<Self, StoreError> {
-        let library = Self { vault };
-        if library.vault.get(Kind::Setting, APART)?.is_none() {
-            let mut txn = library.vault.begin();
-            for json in library.vault.scan(Kind::Object) {
-                let entry = read(&json?)?;
-                if entry.is_draft() {
-                    txn.delete(Kind::Object, entry.object.id().as_bytes());
-                    write(&mut txn, &entry)?;
-                }
-            }
-            txn.put(Kind::Setting, APART, b"1")?;
-            txn.commit()?;
+        if vault.get(Kind::Setting, PACKED)?.is_none() {
+            pack(&vault)?;
         }
-        Ok(library)
+        let mut index = Index::default();
+        for value in vault.scan_from(Kind::Shelf, 0) {
+            let (lot, rows) = shelf::decode(&value?.1)?;
+            index.add(lot, rows);
+        }
+        for json in vault.scan(Kind::Verdict) {
+            let ruled: Ruled = from_json(&json?)?;
+            apply(&mut index, &ruled);
+        }
+        let mut drafts = Drafts::default();
+        for json in vault.scan(Kind::Draft) {
+            drafts.add(&read(&json?)?.object);
+        }
+        let mut evidence = Vec::new();
+        for json in vault.scan_from(Kind::Evidence, 0) {
+            evidence.push(from_json(&json?.1)?);
+        }
+        Ok(Self {
+            vault,
+            index: RwLock::new(index),
+            drafts: Mutex::new(drafts),
+            evidence: Mutex::new(evidence),
+        })
     }
 
-    /// What is published under a STIX id.
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is published under a STIX id, held back or not.
     pub fn entry(&self, id: &str) -> Result<Option<Entry>, StoreError> {
-        self.vault.get(Kind::Object, id.as_bytes())?.map(|json| read(&json)).transpose()
+        let found = {
+            let index = self.index();
+            index.row(&id_key(id)).and_then(|row| Some((*row, *index.lot(row)?)))
+        };
+        found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()
     }
 
     /// The draft under a STIX id: new, or the next version of what is published under it.
     pub fn draft(&self, id: &str) -> Result<Option<Entry>, StoreError> {
+        let there = |drafts: &Drafts| drafts.patterns.contains_key(&id_key(id));
+        if !there(&self.drafts.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(None);
+        }
         self.vault.get(Kind::Draft, id.as_bytes())?.map(|json| read(&json)).transpose()
     }
 
@@ -95,29 +209,59 @@ impl Library {
         Ok(all)
     }
 
-    /// Every entry, drafts too, by id.
+    /// Every entry, drafts too, by id; without what is held back or was dropped.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut all = self.drafts()?;
-        for json in self.vault.scan(Kind::Object) {
-            all.push(read(&json?)?);
+        for entry in self.published(0) {
+            all.push(entry?.1);
         }
         all.sort_by(|a, b| a.object.id().cmp(b.object.id()));
         Ok(all)
     }
 
-    /// How many indicators are published here, and how many are drafts. Holds one at a time.
+    /// What is published, held back or dropped aside, in the order in which it came here, with a number that only
+    /// rises and stays the same when the vault is opened again; from number `from` on. Holds a few at a time.
+    pub fn published(&self, from: u64) -> Published<'_> {
+        self.walk(from, Row::live)
+    }
+
+    /// What waits for a person to look at it, in the order in which it came.
+    pub fn quarantined(&self) -> Published<'_> {
+        self.walk(0, |row| row.has(QUARANTINED) && !row.has(shelf::SUPERSEDED | DROPPED))
+    }
+
+    fn walk(&self, from: u64, wanted: fn(&Row) -> bool) -> Published<'_> {
+        let next = usize::try_from(from).unwrap_or(usize::MAX);
+        Published { library: self, parts: Parts::over(&self.vault), next, wanted, read: VecDeque::new() }
+    }
+
+    /// How many indicators are published here, and how many are drafts. Drafts are held one at a time.
     pub fn count(&self) -> Result<(usize, usize), StoreError> {
-        let of = |kind| {
-            self.vault.scan(kind).try_fold(0, |n, json| {
-                Ok::<_, StoreError>(n + usize::from(read(&json?)?.object.kind() == "indicator"))
-            })
-        };
-        Ok((of(Kind::Object)?, of(Kind::Draft)?))
+        let published = self.index().rows.iter().filter(|row| row.live() && row.has(INDICATOR)).count();
+        let drafts = self.vault.scan(Kind::Draft).try_fold(0, |n, json| {
+            Ok::<_, StoreError>(n + usize::from(read(&json?)?.object.kind() == "indicator"))
+        })?;
+        Ok((published, drafts))
+    }
+
+    /// How many members have published a live indicator with each pattern: asked for many at once, since it goes
+    /// over all rows.
+    pub fn corroboration(&self) -> Corroboration {
+        let index = self.index();
+        let mut by: HashMap<u64, Vec<NodeId>> = HashMap::new();
+        for row in index.rows.iter().filter(|r| r.live() && r.pattern != 0 && !r.has(shelf::REVOKED)) {
+            let Some(lot) = index.lot(row) else { continue };
+            let owners = by.entry(row.pattern).or_default();
+            if !owners.contains(&lot.owner) {
+                owners.push(lot.owner);
+            }
+        }
+        Corroboration(by)
     }
 
     /// Takes in objects as drafts. One whose id or pattern is here already, in this or a later version, is a
     /// duplicate; a later version of one's own published object becomes a draft of its next version. An indicator of
-    /// another member that is revoked or has expired does not stand in the way of one's own.
+    /// another member that is revoked, held back or has expired does not stand in the way of one's own.
     ///
     /// Says of each object, in order, whether it was stored.
     pub fn add_drafts(
@@ -128,99 +272,368 @@ impl Library {
     ) -> Result<Vec<bool>, StoreError> {
         let mut txn = self.vault.begin();
         // What this transaction stores is not yet readable; the same object twice in one file is a duplicate.
-        let (mut ids, mut patterns) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut patterns) = (HashSet::new(), HashSet::new());
         let mut outcomes = Vec::with_capacity(objects.len());
+        let mut added = Vec::new();
+        let mut parts = Parts::over(&self.vault);
         for object in objects {
             let pattern = object.pattern().map(|p| p.key());
-            let later = |held: &Entry| object.modified() > held.object.modified();
-            let (held, draft) = (self.entry(object.id())?, self.draft(object.id())?);
+            let held = self.index().held(&id_key(object.id()));
+            let draft = self.draft(object.id())?;
+            let later = |draft: &Entry| object.modified() > draft.object.modified();
             let fresh = match (&held, &draft, &pattern) {
                 (Some(held), draft, _) => {
-                    held.owner == Some(own)
-                        && !held.object.revoked()
-                        && later(held)
+                    held.owner == own
+                        && !held.revoked
+                        && object.modified() > held.modified
                         && draft.as_ref().is_none_or(later)
                 }
                 (None, Some(draft), _) => later(draft),
-                (None, None, Some(key)) => !patterns.contains(key) && !self.is_known(key, at)?,
+                (None, None, Some(key)) => !patterns.contains(key) && !self.is_known(&mut parts, key, at)?,
                 (None, None, None) => true,
             };
             let fresh = fresh && ids.insert(object.id().to_owned());
             if fresh {
                 patterns.extend(pattern);
-                write(&mut txn, &Entry { owner: held.and_then(|h| h.owner), batch: None, at, object })?;
+                let entry = Entry { owner: held.map(|h| h.owner), batch: None, at, object };
+                txn.put(Kind::Draft, entry.object.id().as_bytes(), &to_json(&entry)?)?;
+                added.push(entry.object);
             }
             outcomes.push(fresh);
         }
         txn.commit()?;
+        let mut drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
+        added.iter().for_each(|object| drafts.add(object));
         Ok(outcomes)
     }
 
     /// Whether a draft or a live indicator with this pattern is here.
-    fn is_known(&self, pattern: &str, at: Timestamp) -> Result<bool, StoreError> {
-        let Some(id) = self.vault.get(Kind::Pattern, pattern.as_bytes())? else { return Ok(false) };
-        let id = std::str::from_utf8(&id).map_err(|_| StoreError::Damaged("a pattern's id does not read"))?;
-        if self.draft(id)?.is_some() {
+    fn is_known(&self, parts: &mut Parts<'_>, pattern: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let key = pattern_key(pattern);
+        if self.drafts.lock().unwrap_or_else(PoisonError::into_inner).with_pattern.contains_key(&key) {
             return Ok(true);
         }
-        Ok(self.entry(id)?.is_some_and(|held| {
-            let live = held.object.valid_until().is_none_or(|until| until > Instant::of(at));
-            live && !held.object.revoked() && held.object.pattern().is_some_and(|p| p.key() == pattern)
-        }))
+        let found = {
+            let index = self.index();
+            index
+                .with_pattern(key)
+                .filter(|row| row.live() && !row.has(shelf::REVOKED))
+                .and_then(|row| Some((*row, *index.lot(row)?)))
+        };
+        let Some((row, lot)) = found else { return Ok(false) };
+        let object = parts.entry(&row, &lot)?.object;
+        let unexpired = object.valid_until().is_none_or(|until| until > Instant::of(at));
+        Ok(unexpired && object.pattern().is_some_and(|p| p.key() == pattern))
     }
 
-    /// Takes in a verified batch, object by object, under the rules of [`decide`]. Drafts of what its owner, this
-    /// node, has now published are done with.
+    /// Takes in a verified batch, object by object, under the rules of [`decide`], and keeps the document that carries
+    /// it, in one commit. What adds nothing is not kept and not handed on: whoever signs the same again and again
+    /// fills nothing. What proves that its signer told two stories is, so that others learn of it.
     pub fn take(
         &self,
-        batch: &Signed<Batch>,
-        signer: NodeId,
-        document: Digest,
-        now: Timestamp,
+        documents: &Documents,
+        batch: &SignedBatch,
+        document: &[u8],
+        taking: &Taking<'_>,
     ) -> Result<Taken, StoreError> {
         let mut txn = self.vault.begin();
+        let signer = batch.signer();
         let mut taken = Taken::default();
-        for object in &batch.document().objects {
-            let held = self.entry(object.id())?;
-            let known = held.as_ref().map(|e| Held { owner: e.owner, object: &e.object });
-            match decide(known.as_ref(), object, signer, now) {
-                Decision::Store => taken.stored += 1,
-                Decision::Update => taken.updated += 1,
-                Decision::Duplicate => {
-                    taken.duplicates += 1;
-                    continue;
+        let (mut fresh, mut told): (Vec<(&Item, bool)>, Vec<Evidence>) = (Vec::new(), Vec::new());
+        let mut reserve = false;
+        {
+            let index = self.index();
+            for item in batch.items() {
+                let Item { object, digest, .. } = item;
+                let id = id_key(object.id());
+                let held = index.held(&id);
+                match decide(held.as_ref(), object, *digest, signer, taking.now) {
+                    Decision::Store => taken.stored += 1,
+                    Decision::Update => taken.updated += 1,
+                    Decision::Duplicate => {
+                        taken.duplicates += 1;
+                        continue;
+                    }
+                    Decision::Reject(why) => {
+                        if let Rejected::Equivocation { held, given } = &why
+                            && let Some(before) = index.row(&id).and_then(|row| index.lot(row))
+                        {
+                            told.push(Evidence {
+                                object: object.id().to_owned(),
+                                signer,
+                                held: (*held, before.batch),
+                                given: (*given, batch.id()),
+                                at: taking.now,
+                            });
+                        }
+                        taken.rejected.push((object.id().to_owned(), why));
+                        continue;
+                    }
                 }
-                Decision::Reject(why) => {
-                    taken.rejected.push((object.id().to_owned(), why));
-                    continue;
-                }
+                reserve |= held.is_some() && object.revoked();
+                // What takes something back is never held back.
+                let held_back = !taking.own && !object.revoked() && (taking.hold)(object);
+                taken.quarantined += usize::from(held_back);
+                fresh.push((item, held_back));
             }
-            let entry = Entry { owner: Some(signer), batch: Some(document), at: now, object: object.clone() };
-            write(&mut txn, &entry)?;
         }
+        self.new_evidence(&mut told);
+        if fresh.is_empty() && told.is_empty() {
+            return Ok(taken);
+        }
+        let room = if reserve || !told.is_empty() { Room::Reserve } else { Room::Share };
+        let staged = documents.stage(&mut txn, Spreading::Batch, signer, document, room)?;
+        let Some(staged) = staged else {
+            return Ok(Taken { duplicates: batch.items().len(), ..Taken::default() });
+        };
+        let lot = Lot { owner: signer, batch: batch.id(), at: taking.now, first_part: staged.first_part() };
+        let lots = put_rows(&mut txn, lot, &fresh)?;
+        for evidence in &told {
+            txn.append(Kind::Evidence, &to_json(evidence)?)?;
+        }
+        if taking.own {
+            for (item, _) in &fresh {
+                txn.delete(Kind::Draft, item.object.id().as_bytes());
+            }
+        }
+        // Held from before the commit, so that rows are in memory in the order in which they are on disk.
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         txn.commit()?;
+        staged.keep();
+        for (lot, rows) in lots {
+            index.add(lot, rows);
+        }
+        drop(index);
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+        if taking.own {
+            let mut drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.iter().for_each(|(item, _)| drafts.remove(&id_key(item.object.id())));
+        }
         Ok(taken)
     }
 
-    /// Forgets drafts: they were published, or are not wanted.
+    /// Leaves of `told` what is new and within the bound.
+    fn new_evidence(&self, told: &mut Vec<Evidence>) {
+        let known = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of: usize = told.first().map_or(0, |t| known.iter().filter(|e| e.signer == t.signer).count());
+        told.retain(|t| {
+            let new = of < MOST_EVIDENCE && !known.iter().any(|e| e.object == t.object && e.given == t.given);
+            of += usize::from(new);
+            new
+        });
+    }
+
+    /// Every proof that a member told two stories, oldest first.
+    pub fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Decides about a quarantined object; false if none waits under this id.
+    pub fn rule(&self, id: &str, verdict: Verdict) -> Result<bool, StoreError> {
+        let mut txn = self.vault.begin();
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(row) = index.row(&id_key(id)).filter(|row| row.has(QUARANTINED | DROPPED)) else {
+            return Ok(false);
+        };
+        let ruled = Ruled { id: id.to_owned(), digest: row.digest, verdict };
+        txn.put(Kind::Verdict, id.as_bytes(), &to_json(&ruled)?)?;
+        txn.commit()?;
+        apply(&mut index, &ruled);
+        Ok(true)
+    }
+
+    /// Forgets drafts: they are not wanted.
     pub fn forget<'a>(&self, drafts: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
         let mut txn = self.vault.begin();
-        for id in drafts {
+        let ids: Vec<&str> = drafts.into_iter().collect();
+        for id in &ids {
             txn.delete(Kind::Draft, id.as_bytes());
         }
-        txn.commit()
+        txn.commit()?;
+        let mut held = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().for_each(|id| held.remove(&id_key(id)));
+        Ok(())
     }
 }
 
-fn write(txn: &mut Txn<'_>, entry: &Entry) -> Result<(), StoreError> {
-    let json = serde_json::to_vec(entry).map_err(|_| StoreError::Damaged("an indicator has no JSON form"))?;
-    if let Some(pattern) = entry.object.pattern() {
-        txn.put(Kind::Pattern, pattern.key().as_bytes(), entry.object.id().as_bytes())?;
+/// How many members published each pattern.
+pub struct Corroboration(HashMap<u64, Vec<NodeId>>);
+
+impl Corroboration {
+    /// By how many members `object` was published: one at least, if it is an indicator that is published.
+    pub fn members(&self, object: &StixObject) -> usize {
+        let key = object.pattern().map(|p| pattern_key(&p.key()));
+        key.and_then(|key| self.0.get(&key)).map_or(0, Vec::len)
     }
-    let kind = if entry.is_draft() { Kind::Draft } else { Kind::Object };
-    txn.put(kind, entry.object.id().as_bytes(), &json)
+}
+
+fn apply(index: &mut Index, ruled: &Ruled) {
+    if let Some(row) = index.row_mut(&id_key(&ruled.id))
+        && row.digest == ruled.digest
+    {
+        row.flags &= !(QUARANTINED | DROPPED);
+        if ruled.verdict == Verdict::Drop {
+            row.flags |= DROPPED;
+        }
+    }
+}
+
+/// Puts the rows of one document into `txn`. Objects of version 1 stand in its payload in another form, so they get
+/// parts of their own.
+fn put_rows(
+    txn: &mut Txn<'_>,
+    lot: Lot,
+    fresh: &[(&Item, bool)],
+) -> Result<Vec<(Lot, Vec<Row>)>, StoreError> {
+    let mut own: Vec<u8> = Vec::new();
+    let mut rows = Vec::with_capacity(fresh.len());
+    let mut lot = lot;
+    for (item, held_back) in fresh {
+        let span = match item.span {
+            Some(span) => span,
+            None => place(&mut own, &item.object.to_canonical())?,
+        };
+        rows.push(Row::of(&item.object, item.digest, span, *held_back));
+    }
+    if !own.is_empty() {
+        lot.first_part = put_parts(txn, &own)?.0;
+    }
+    let mut lots = Vec::new();
+    for chunk in rows.chunks(ROWS) {
+        txn.append(Kind::Shelf, &shelf::encode(&lot, chunk))?;
+        lots.push((lot, chunk.to_vec()));
+    }
+    Ok(lots)
+}
+
+/// Appends `bytes`; says where they stand.
+fn place(all: &mut Vec<u8>, bytes: &[u8]) -> Result<(u32, u32), StoreError> {
+    let most = |n: usize| u32::try_from(n).map_err(|_| StoreError::Damaged("a document is too long"));
+    let span = (most(all.len())?, most(bytes.len())?);
+    all.extend_from_slice(bytes);
+    Ok(span)
+}
+
+/// Packs what a vault from before holds, a commit for each thousand: it may be stopped at any point, and goes on when
+/// the vault is opened again.
+fn pack(vault: &Vault) -> Result<(), StoreError> {
+    loop {
+        let entries: Vec<Entry> = vault
+            .scan(Kind::Object)
+            .take(UPGRADE)
+            .map(|json| read(&json?))
+            .collect::<Result<_, StoreError>>()?;
+        let mut txn = vault.begin();
+        if entries.is_empty() {
+            txn.put(Kind::Setting, PACKED, b"1")?;
+            return txn.commit();
+        }
+        let mut lots: BTreeMap<(NodeId, Digest, Timestamp), Vec<&StixObject>> = BTreeMap::new();
+        for entry in &entries {
+            txn.delete(Kind::Object, entry.object.id().as_bytes());
+            if let Some(pattern) = entry.object.pattern() {
+                txn.delete(Kind::Pattern, pattern.key().as_bytes());
+            }
+            match (entry.owner, entry.batch) {
+                (Some(owner), Some(batch)) => {
+                    lots.entry((owner, batch, entry.at)).or_default().push(&entry.object);
+                }
+                _ => txn.put(Kind::Draft, entry.object.id().as_bytes(), &to_json(entry)?)?,
+            }
+        }
+        for ((owner, batch, at), objects) in lots {
+            let mut bytes = Vec::new();
+            let mut rows = Vec::with_capacity(objects.len());
+            for object in objects {
+                let span = place(&mut bytes, &object.to_canonical())?;
+                rows.push(Row::of(object, object.digest(), span, false));
+            }
+            let lot = Lot { owner, batch, at, first_part: put_parts(&mut txn, &bytes)?.0 };
+            txn.append(Kind::Shelf, &shelf::encode(&lot, &rows))?;
+        }
+        txn.commit()?;
+    }
+}
+
+/// Reads objects out of parts, with the last part at hand: neighbours lie in one.
+struct Parts<'v> {
+    vault: &'v Vault,
+    last: Option<(u64, Zeroizing<Vec<u8>>)>,
+}
+
+impl<'v> Parts<'v> {
+    const fn over(vault: &'v Vault) -> Self {
+        Self { vault, last: None }
+    }
+
+    fn entry(&mut self, row: &Row, lot: &Lot) -> Result<Entry, StoreError> {
+        let missing = || StoreError::Damaged("part of a signed document is missing");
+        let mut bytes = Vec::with_capacity(row.length as usize);
+        let (mut offset, mut left) = (row.offset as usize, row.length as usize);
+        while left > 0 {
+            let part = lot.first_part.saturating_add((offset / PART_BYTES) as u64);
+            if self.last.as_ref().is_none_or(|(n, _)| *n != part) {
+                let read = self.vault.get_at(Kind::Part, part)?.ok_or_else(missing)?;
+                self.last = Some((part, read));
+            }
+            let Some((_, held)) = &self.last else { return Err(missing()) };
+            let from = offset % PART_BYTES;
+            let chunk = held.get(from..held.len().min(from + left)).filter(|c| !c.is_empty());
+            let chunk = chunk.ok_or_else(missing)?;
+            bytes.extend_from_slice(chunk);
+            offset += chunk.len();
+            left -= chunk.len();
+        }
+        let object = StixObject::stored(&bytes).map_err(|_| UNREADABLE)?;
+        Ok(Entry { owner: Some(lot.owner), batch: Some(lot.batch), at: lot.at, object })
+    }
+}
+
+/// Entries in the order in which they came, each with its number.
+pub struct Published<'l> {
+    library: &'l Library,
+    parts: Parts<'l>,
+    next: usize,
+    wanted: fn(&Row) -> bool,
+    read: VecDeque<(u64, Row, Lot)>,
+}
+
+impl Iterator for Published<'_> {
+    type Item = Result<(u64, Entry), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // A few rows at a time, so that writers are not kept waiting.
+        const AHEAD: usize = 512;
+        while self.read.is_empty() {
+            let index = self.library.index();
+            if self.next >= index.rows.len() {
+                return None;
+            }
+            let rows = index.rows.iter().enumerate().skip(self.next).take(AHEAD);
+            for (number, row) in rows {
+                self.next = number + 1;
+                if (self.wanted)(row)
+                    && let Some(lot) = index.lot(row)
+                {
+                    self.read.push_back((number as u64, *row, *lot));
+                }
+            }
+        }
+        let (number, row, lot) = self.read.pop_front()?;
+        Some(self.parts.entry(&row, &lot).map(|entry| (number, entry)))
+    }
+}
+
+const UNREADABLE: StoreError = StoreError::Damaged("an indicator does not read");
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|_| StoreError::Damaged("an indicator has no JSON form"))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(json).map_err(|_| UNREADABLE)
 }
 
 fn read(json: &[u8]) -> Result<Entry, StoreError> {
-    serde_json::from_slice(json).map_err(|_| StoreError::Damaged("an indicator does not read"))
+    from_json(json)
 }

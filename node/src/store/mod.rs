@@ -17,6 +17,7 @@ mod padme;
 mod records;
 mod rounds;
 mod settings;
+mod shelf;
 mod vault;
 
 pub use attachments::{Attachment, Attachments, CustodyNote};
@@ -24,7 +25,7 @@ pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
-pub use library::{Entry, Library, Taken};
+pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
 pub use records::{FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
 pub use rounds::Rounds;
 pub use settings::Settings;

@@ -150,14 +150,14 @@ fn no_caps() -> hedgerow_protocol::privacy::Caps {
 
 mod library {
     use hedgerow_protocol::{
-        document::NodeSecret,
+        document::{NodeSecret, Signed},
         id::{Digest, Id, NodeId},
-        indicator::{Observable, StixObject, Tlp, lint, split},
+        indicator::{Batch, Observable, SignedBatch, StixObject, Tlp, lint},
         time::Timestamp,
+        wire::Spreading,
     };
 
     use super::{super::vault::Kind, *};
-    use hedgerow_protocol::document::Signed;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap()
@@ -171,40 +171,76 @@ mod library {
         StixObject::indicator(&Observable::guess(value).unwrap(), None, None, at(seconds)).owned_by(&owner)
     }
 
-    fn publish(library: &Library, by: &NodeSecret, objects: Vec<StixObject>, seconds: i64) -> Taken {
-        let mut taken = Taken::default();
-        for batch in split(lint(objects, Tlp::Green, true).0, Id::of(b"charter"), at(seconds)) {
-            let signed = Signed::new(batch, by).unwrap();
-            taken = library.take(&signed, by.node_id(), Digest::of(b"document"), at(seconds)).unwrap();
+    fn named(object: &StixObject, name: &str) -> StixObject {
+        let mut value = object.to_value();
+        value["name"] = name.into();
+        StixObject::parse(value).unwrap()
+    }
+
+    /// A library with the documents that it lies in.
+    struct Shelves {
+        library: Library,
+        documents: Documents,
+    }
+
+    impl Shelves {
+        fn over(vault: Arc<Vault>) -> Self {
+            let library = Library::open(Arc::clone(&vault)).unwrap();
+            Self { library, documents: Documents::open(vault).unwrap() }
         }
-        taken
+
+        /// What `by` publishes comes in, held back where it says "held".
+        fn publish(&self, by: &NodeSecret, objects: Vec<StixObject>, seconds: i64) -> Taken {
+            let (linted, _) = lint(objects, Tlp::Green, true);
+            let mut taken = Taken::default();
+            for (batch, json) in SignedBatch::sign(linted, Id::of(b"charter"), at(seconds), by).unwrap() {
+                taken = self.take(&batch, &json, seconds);
+            }
+            taken
+        }
+
+        fn take(&self, batch: &SignedBatch, json: &[u8], seconds: i64) -> Taken {
+            let hold = |o: &StixObject| o.words().any(|w| w == "held");
+            let own = batch.signer() == secret(1).node_id();
+            let taking = Taking { now: at(seconds), own, hold: &hold };
+            self.library.take(&self.documents, batch, json, &taking).unwrap()
+        }
+
+        fn ids(&self) -> Vec<String> {
+            self.library.entries().unwrap().iter().map(|e| e.object.id().to_owned()).collect()
+        }
     }
 
     /// A member that signs an indicator first, revoked, keeps nobody from publishing it.
     #[test]
     fn a_revocation_by_another_does_not_stand_in_the_way_of_ones_own() {
         let dir = tempfile::tempdir().unwrap();
-        let library = Library::open(vault(dir.path())).unwrap();
+        let shelves = Shelves::over(vault(dir.path()));
         let (own, other) = (secret(1), secret(2));
         let theirs = indicator(other.node_id(), "evil.example", 0);
-        publish(&library, &other, vec![theirs.revoked_at(at(1))], 2);
+        shelves.publish(&other, vec![theirs.revoked_at(at(1))], 2);
         let mine = indicator(own.node_id(), "evil.example", 3);
-        assert_eq!(library.add_drafts(vec![mine.clone()], own.node_id(), at(3)).unwrap(), [true]);
-        assert_eq!(publish(&library, &own, vec![mine], 4).stored, 1);
+        let add = |object| shelves.library.add_drafts(vec![object], own.node_id(), at(3)).unwrap();
+        assert_eq!(add(mine.clone()), [true]);
+        assert_eq!(shelves.publish(&own, vec![mine], 4).stored, 1);
         // While another's is live, one's own adds nothing.
         let live = indicator(other.node_id(), "live.example", 0);
-        publish(&library, &other, vec![live], 5);
-        let mine = indicator(own.node_id(), "live.example", 6);
-        assert_eq!(library.add_drafts(vec![mine], own.node_id(), at(6)).unwrap(), [false]);
+        shelves.publish(&other, vec![live], 5);
+        assert_eq!(add(indicator(own.node_id(), "live.example", 6)), [false]);
+        // Unless it is held back here.
+        let held = named(&indicator(other.node_id(), "held.example", 0), "held");
+        assert_eq!(shelves.publish(&other, vec![held], 5).quarantined, 1);
+        assert_eq!(add(indicator(own.node_id(), "held.example", 6)), [true]);
     }
 
     #[test]
     fn the_next_version_of_ones_own_is_published_once_and_what_others_sign_never_touches_a_draft() {
         let dir = tempfile::tempdir().unwrap();
-        let library = Library::open(vault(dir.path())).unwrap();
+        let shelves = Shelves::over(vault(dir.path()));
+        let library = &shelves.library;
         let (own, other) = (secret(1), secret(2));
         let first = indicator(own.node_id(), "evil.example", 0);
-        publish(&library, &own, vec![first.clone()], 1);
+        shelves.publish(&own, vec![first.clone()], 1);
         let mut next = first.to_value();
         next["modified"] = "2024-01-01T00:00:00.000Z".into();
         next["name"] = "more is known".into();
@@ -213,28 +249,170 @@ mod library {
         let draft = library.draft(next.id()).unwrap().unwrap();
         assert!(draft.is_draft() && !library.entry(next.id()).unwrap().unwrap().is_draft());
         // Another member signs the id of the draft, and of a draft that nobody published.
-        assert_eq!(publish(&library, &other, vec![next.clone()], 100_000_000).rejected.len(), 1);
-        assert_eq!(publish(&library, &own, vec![next.clone()], 100_000_000).updated, 1);
-        library.forget([next.id()]).unwrap();
+        assert_eq!(shelves.publish(&other, vec![next.clone()], 100_000_000).rejected.len(), 1);
+        assert_eq!(library.drafts().unwrap().len(), 1);
+        assert_eq!(shelves.publish(&own, vec![next.clone()], 100_000_000).updated, 1);
         assert!(library.drafts().unwrap().is_empty());
     }
 
-    /// Drafts used to lie among what is published.
     #[test]
-    fn drafts_of_a_vault_from_before_they_were_kept_apart_are_moved() {
+    fn what_was_taken_in_is_there_in_order_after_opening_again_and_only_its_latest_version() {
         let dir = tempfile::tempdir().unwrap();
-        let object = indicator(secret(1).node_id(), "evil.example", 0);
+        let (own, other) = (secret(1), secret(2));
+        // More than the rows of one value, and more than the bytes of one part.
+        let many: Vec<StixObject> =
+            (0..1500).map(|n| indicator(own.node_id(), &format!("h{n}.example"), 0)).collect();
+        let theirs = indicator(other.node_id(), "evil.example", 0);
+        let gone = theirs.clone().revoked_at(at(5));
+        let before: Vec<(u64, Entry)> = {
+            let shelves = Shelves::over(vault(dir.path()));
+            assert_eq!(shelves.publish(&other, vec![theirs.clone()], 1).stored, 1);
+            assert_eq!(shelves.publish(&own, many.clone(), 2).stored, 1500);
+            assert_eq!(shelves.publish(&other, vec![gone.clone()], 9).updated, 1);
+            assert_eq!(shelves.publish(&other, vec![theirs.clone()], 10).duplicates, 1);
+            assert_eq!(shelves.documents.count(Spreading::Batch), 3, "what adds nothing is not kept");
+            shelves.library.published(0).map(Result::unwrap).collect()
+        };
+        let shelves = Shelves::over(reopened(dir.path()));
+        let after: Vec<(u64, Entry)> = shelves.library.published(0).map(Result::unwrap).collect();
+        assert_eq!(before, after);
+        assert_eq!(shelves.library.count().unwrap(), (1501, 0));
+        assert!(after.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(after.last().unwrap().1.object, gone.marked(Tlp::Green));
+        let from = after[700].0;
+        assert_eq!(shelves.library.published(from).map(Result::unwrap).next().unwrap(), after[700]);
+        for object in [&many[0], &many[777], &many[1499]] {
+            let entry = shelves.library.entry(object.id()).unwrap().unwrap();
+            assert_eq!(entry.object, object.clone().marked(Tlp::Green));
+        }
+    }
+
+    #[test]
+    fn two_stories_are_kept_as_proof_and_handed_on_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = secret(2);
+        let one = indicator(other.node_id(), "evil.example", 0);
+        let two = named(&one, "another story");
+        {
+            let shelves = Shelves::over(vault(dir.path()));
+            shelves.publish(&other, vec![one.clone()], 1);
+            assert_eq!(shelves.publish(&other, vec![two.clone()], 2).rejected.len(), 1);
+            assert_eq!(shelves.documents.count(Spreading::Batch), 2, "both documents are handed on");
+            shelves.publish(&other, vec![two.clone()], 2);
+            assert_eq!(shelves.documents.count(Spreading::Batch), 2);
+        }
+        let shelves = Shelves::over(reopened(dir.path()));
+        let [evidence] = shelves.library.evidence().try_into().unwrap();
+        assert_eq!((evidence.signer, evidence.object.as_str()), (other.node_id(), one.id()));
+        for (content, document) in [evidence.held, evidence.given] {
+            let json = shelves.documents.read(&document).unwrap().unwrap();
+            let batch = SignedBatch::open(&json).unwrap();
+            assert!(batch.items().iter().any(|i| i.digest == content));
+        }
+        // A member that does it again and again fills nothing.
+        for n in 0..20 {
+            shelves.publish(&other, vec![named(&one, &format!("story {n}"))], 3);
+        }
+        assert!(shelves.documents.count(Spreading::Batch) < 12);
+    }
+
+    #[test]
+    fn what_is_held_back_is_in_no_list_until_it_is_released_and_a_later_version_is_looked_at_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = secret(2);
+        let held = named(&indicator(other.node_id(), "a.example", 0), "held");
+        let dropped = named(&indicator(other.node_id(), "b.example", 0), "held");
+        {
+            let shelves = Shelves::over(vault(dir.path()));
+            let taken = shelves.publish(&other, vec![held.clone(), dropped.clone()], 1);
+            assert_eq!((taken.stored, taken.quarantined), (2, 2));
+            assert_eq!((shelves.ids().len(), shelves.library.quarantined().count()), (0, 2));
+            assert!(shelves.library.rule(held.id(), Verdict::Release).unwrap());
+            assert!(shelves.library.rule(dropped.id(), Verdict::Drop).unwrap());
+            assert!(!shelves.library.rule("indicator--none", Verdict::Drop).unwrap());
+        }
+        let shelves = Shelves::over(reopened(dir.path()));
+        assert_eq!(shelves.ids(), [held.id()]);
+        assert_eq!(shelves.library.quarantined().count(), 0);
+        let mut next = held.to_value();
+        next["modified"] = "2024-01-01T00:00:00.000Z".into();
+        shelves.publish(&other, vec![StixObject::parse(next).unwrap()], 100_000_000);
+        assert_eq!((shelves.ids().len(), shelves.library.quarantined().count()), (0, 1));
+        // A revocation of what was dropped is taken like any other.
+        assert_eq!(shelves.publish(&other, vec![dropped.revoked_at(at(9))], 100_000_000).updated, 1);
+        assert_eq!(shelves.ids().len(), 1);
+    }
+
+    #[test]
+    fn a_batch_of_version_1_is_taken_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = secret(2);
+        let object = indicator(other.node_id(), "evil.example", 0).marked(Tlp::Green);
+        {
+            let shelves = Shelves::over(vault(dir.path()));
+            let batch = Batch {
+                version: 1,
+                charter: Id::of(b"charter"),
+                published_at: at(1),
+                tlp: Tlp::Green,
+                objects: vec![object.clone()],
+            };
+            let json = Signed::new(batch, &other).unwrap().envelope().to_json().unwrap();
+            let batch = SignedBatch::open(&json).unwrap();
+            assert_eq!(shelves.take(&batch, &json, 1).stored, 1);
+        }
+        let shelves = Shelves::over(reopened(dir.path()));
+        assert_eq!(shelves.library.entry(object.id()).unwrap().unwrap().object, object);
+        // The same object in a batch of version 2 is a duplicate, not another story.
+        assert_eq!(shelves.publish(&other, vec![object], 2).duplicates, 1);
+    }
+
+    #[test]
+    fn corroboration_counts_members_not_indicators() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelves = Shelves::over(vault(dir.path()));
+        let of = |n: u8, value: &str| indicator(secret(n).node_id(), value, 0);
+        for n in [2, 3] {
+            shelves.publish(&secret(n), vec![of(n, "evil.example")], 1);
+        }
+        shelves.publish(&secret(2), vec![of(2, "alone.example")], 1);
+        shelves.publish(&secret(3), vec![of(3, "alone.example").revoked_at(at(1))], 2);
+        let by = shelves.library.corroboration();
+        assert_eq!([by.members(&of(9, "evil.example")), by.members(&of(9, "alone.example"))], [2, 1]);
+    }
+
+    /// One sealed value an object and one a pattern, drafts among them: how it was before.
+    #[test]
+    fn a_vault_from_before_objects_were_packed_is_packed_when_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, other) = (secret(1), secret(2));
+        let draft = indicator(own.node_id(), "draft.example", 0);
+        let published: Vec<StixObject> = (0..1200)
+            .map(|n| indicator(other.node_id(), &format!("h{n}.example"), 0).marked(Tlp::Green))
+            .collect();
         {
             let vault = vault(dir.path());
-            let entry = Entry { owner: None, batch: None, at: at(0), object: object.clone() };
             let mut txn = vault.begin();
-            txn.put(Kind::Object, object.id().as_bytes(), &serde_json::to_vec(&entry).unwrap()).unwrap();
+            let mut put = |object: &StixObject, owner, batch| {
+                let entry = Entry { owner, batch, at: at(0), object: object.clone() };
+                let id = object.id().as_bytes();
+                txn.put(Kind::Object, id, &serde_json::to_vec(&entry).unwrap()).unwrap();
+                txn.put(Kind::Pattern, object.pattern().unwrap().key().as_bytes(), id).unwrap();
+            };
+            put(&draft, None, None);
+            published.iter().for_each(|o| put(o, Some(other.node_id()), Some(Digest::of(b"document"))));
             txn.commit().unwrap();
         }
-        let library = Library::open(reopened(dir.path())).unwrap();
-        assert_eq!(library.entry(object.id()).unwrap(), None);
-        assert_eq!(library.drafts().unwrap().len(), 1);
-        assert_eq!(library.count().unwrap(), (0, 1));
+        for _ in 0..2 {
+            let shelves = Shelves::over(reopened(dir.path()));
+            assert_eq!(shelves.library.entry(draft.id()).unwrap(), None);
+            assert_eq!(shelves.library.drafts().unwrap().len(), 1);
+            assert_eq!(shelves.library.count().unwrap(), (1200, 1));
+            let entry = shelves.library.entry(published[7].id()).unwrap().unwrap();
+            assert_eq!((entry.object, entry.batch), (published[7].clone(), Some(Digest::of(b"document"))));
+            let again = indicator(own.node_id(), "h7.example", 3);
+            assert_eq!(shelves.library.add_drafts(vec![again], own.node_id(), at(3)).unwrap(), [false]);
+        }
     }
 }
 

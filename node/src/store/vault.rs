@@ -65,6 +65,14 @@ pub enum Kind {
     Draft = 18,
     /// Record and number -> what is known of an attachment, and what opens its file.
     Attachment = 32,
+    /// What is known of published objects, packed, by number.
+    Shelf = 40,
+    /// STIX id -> what was decided about a quarantined object.
+    Verdict = 41,
+    /// Observable -> an entry of the local allow-list.
+    Allowed = 42,
+    /// Proofs that a member told two stories, by number.
+    Evidence = 43,
 }
 
 impl Kind {
@@ -82,7 +90,11 @@ impl Kind {
             Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
             Self::Attachment => "what is known of an attachment does not open",
             Self::Document | Self::Part => "a signed document does not open",
-            Self::Object | Self::Pattern | Self::Draft => "an indicator does not open",
+            Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict => {
+                "an indicator does not open"
+            }
+            Self::Allowed => "the allow-list does not open",
+            Self::Evidence => "a proof of two stories does not open",
         }
     }
 }

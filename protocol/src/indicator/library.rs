@@ -9,13 +9,24 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is held under an id.
-#[derive(Debug, Clone)]
-pub struct Held<'a> {
-    /// Who first signed it, and so owns it; none for a draft of one's own.
-    pub owner: Option<NodeId>,
-    /// The version held.
-    pub object: &'a StixObject,
+/// What is known of the version held under an id: enough to decide, without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Who first signed it, and so owns it.
+    pub owner: NodeId,
+    /// When it was made.
+    pub modified: Instant,
+    /// Whether it takes the object back.
+    pub revoked: bool,
+    /// [`StixObject::digest`].
+    pub digest: Digest,
+}
+
+impl Held {
+    /// What is known of `object`, signed by `owner`.
+    pub fn of(object: &StixObject, owner: NodeId) -> Self {
+        Self { owner, modified: object.modified(), revoked: object.revoked(), digest: object.digest() }
+    }
 }
 
 /// What to do with an object.
@@ -57,33 +68,38 @@ pub enum Rejected {
     Future,
 }
 
-/// Decides on one object signed by `signer`, at `now`.
-pub fn decide(held: Option<&Held<'_>>, object: &StixObject, signer: NodeId, now: Timestamp) -> Decision {
+/// Decides on one object signed by `signer`, whose digest is `digest`, at `now`.
+pub fn decide(
+    held: Option<&Held>,
+    object: &StixObject,
+    digest: Digest,
+    signer: NodeId,
+    now: Timestamp,
+) -> Decision {
     if object.modified() > Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS)) {
         return Decision::Reject(Rejected::Future);
     }
     let Some(held) = held else { return Decision::Store };
-    match held.owner {
-        Some(owner) if owner != signer => return Decision::Reject(Rejected::ForeignId { owner }),
-        // A draft is nobody's yet: what a member signed takes its place.
-        None => return Decision::Update,
-        Some(_) => {}
+    // Its id says what an observable is, so it is nobody's, and whoever says it again adds nothing.
+    if object.is_observable() {
+        return Decision::Duplicate;
     }
-    let (mine, given) = (held.object, object);
-    if mine.revoked() {
-        return match given.revoked() {
+    if held.owner != signer {
+        return Decision::Reject(Rejected::ForeignId { owner: held.owner });
+    }
+    if held.revoked {
+        return match object.revoked() {
             true => Decision::Duplicate,
-            false if given.modified() <= mine.modified() => Decision::Duplicate,
+            false if object.modified() <= held.modified => Decision::Duplicate,
             false => Decision::Reject(Rejected::Revoked),
         };
     }
     // Revoked beats any version, whenever it was made: else the order of arrival would decide.
-    if given.revoked() || given.modified() > mine.modified() {
+    if object.revoked() || object.modified() > held.modified {
         return Decision::Update;
     }
-    if given.modified() == mine.modified() && given.digest() != mine.digest() {
-        let rejected = Rejected::Equivocation { held: mine.digest(), given: given.digest() };
-        return Decision::Reject(rejected);
+    if object.modified() == held.modified && digest != held.digest {
+        return Decision::Reject(Rejected::Equivocation { held: held.digest, given: digest });
     }
     Decision::Duplicate
 }
@@ -110,8 +126,8 @@ mod tests {
     }
 
     fn on(held: &StixObject, object: &StixObject, signer: u8) -> Decision {
-        let held = Held { owner: Some(secret(1).node_id()), object: held };
-        decide(Some(&held), object, secret(signer).node_id(), at(100))
+        let held = Held::of(held, secret(1).node_id());
+        decide(Some(&held), object, object.digest(), secret(signer).node_id(), at(100))
     }
 
     #[test]
@@ -142,9 +158,16 @@ mod tests {
     #[test]
     fn a_version_from_the_future_is_refused() {
         assert_eq!(
-            decide(None, &version(9999, false), secret(1).node_id(), at(0)),
+            decide(None, &version(9999, false), Digest::of(b""), secret(1).node_id(), at(0)),
             Decision::Reject(Rejected::Future)
         );
+    }
+
+    #[test]
+    fn an_observable_is_nobodys() {
+        let domain = StixObject::observable(&Observable::guess("evil.example").unwrap()).unwrap();
+        assert_eq!(on(&domain, &domain, 2), Decision::Duplicate);
+        assert_eq!(on(&domain, &domain, 1), Decision::Duplicate);
     }
 
     proptest! {
@@ -157,9 +180,9 @@ mod tests {
                 let mut held: Option<StixObject> = None;
                 for (seconds, revoked) in order {
                     let object = version(*seconds, *revoked);
-                    let owner = Some(secret(1).node_id());
-                    let now = held.as_ref().map(|object| Held { owner, object });
-                    let decision = decide(now.as_ref(), &object, secret(1).node_id(), at(100));
+                    let owner = secret(1).node_id();
+                    let now = held.as_ref().map(|object| Held::of(object, owner));
+                    let decision = decide(now.as_ref(), &object, object.digest(), owner, at(100));
                     if matches!(decision, Decision::Store | Decision::Update) {
                         held = Some(object);
                     }

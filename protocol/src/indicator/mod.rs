@@ -2,17 +2,21 @@
 //! docs/indicators.md).
 
 pub mod batch;
+pub mod cyber;
+pub mod expression;
 pub mod library;
 pub mod lint;
+pub mod merkle;
 pub mod observable;
 pub mod pattern;
 pub mod stix;
 pub mod tlp;
 
-pub use batch::{Batch, split};
+pub use batch::{Batch, BatchError, BatchHead, Item, ObjectProof, SignedBatch};
+pub use expression::{Comparison, Expression, Operator};
 pub use library::{Decision, Held, Rejected, decide};
 pub use lint::{Finding, Lint, Linted, lint};
 pub use observable::{Observable, ObservableError, ObservableKind};
-pub use pattern::Pattern;
-pub use stix::{Instant, StixError, StixObject};
+pub use pattern::{Pattern, Tree};
+pub use stix::{Instant, Phase, StixError, StixObject};
 pub use tlp::Tlp;

@@ -1,9 +1,12 @@
 //! Observables: what an indicator looks for, in one normal spelling each (docs/indicators.md).
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
+
+use serde_json::{Map, Value, json};
 
 /// The kinds of observable that are understood; anything else travels as an opaque pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,12 +45,23 @@ pub enum ObservableKind {
     ConfigurationProfile,
     /// Name of an Android property.
     AndroidProperty,
+    /// An account on a social platform, as `platform:name`.
+    Persona,
+    /// A page or group on a social platform, as `platform:name`.
+    Page,
+    /// A channel on a platform, as `platform:name`.
+    Channel,
+    /// A hashtag, without its sign.
+    Hashtag,
+    /// A picture, video or recording, by the URL at which it was put out.
+    Media,
 }
 
 use ObservableKind as K;
 
-/// Kind, name in tables, STIX object path.
-const TABLE: [(K, &str, &str); 17] = [
+/// Kind, name in tables, STIX object path. Accounts have two paths, one of which says what kind of account it is
+/// ([`account_type`]).
+const TABLE: [(K, &str, &str); 22] = [
     (K::Domain, "domain", "domain-name:value"),
     (K::Url, "url", "url:value"),
     (K::Ipv4, "ipv4", "ipv4-addr:value"),
@@ -65,7 +79,31 @@ const TABLE: [(K, &str, &str); 17] = [
     (K::AppCertSha256, "app-cert-sha256", "app:cert.sha256"),
     (K::ConfigurationProfile, "configuration-profile", "configuration-profile:id"),
     (K::AndroidProperty, "android-property", "android-property:name"),
+    (K::Persona, "persona", ACCOUNT_LOGIN),
+    (K::Page, "page", ACCOUNT_LOGIN),
+    (K::Channel, "channel", ACCOUNT_LOGIN),
+    (K::Hashtag, "hashtag", "x-social-hashtag:value"),
+    (K::Media, "media", "artifact:url"),
 ];
+
+/// Where STIX has the name of an account.
+pub(super) const ACCOUNT_LOGIN: &str = "user-account:account_login";
+/// Where STIX has its platform.
+pub(super) const ACCOUNT_TYPE: &str = "user-account:account_type";
+
+/// Whether it is an account, with a platform and a name.
+const fn is_account(kind: K) -> bool {
+    matches!(kind, K::Persona | K::Page | K::Channel)
+}
+
+/// The `account_type` of an account: the platform for personas, with `-page` or `-channel` for what is none.
+fn account_type(kind: K, platform: &str) -> String {
+    match kind {
+        K::Page => format!("{platform}-page"),
+        K::Channel => format!("{platform}-channel"),
+        _ => platform.to_owned(),
+    }
+}
 
 impl ObservableKind {
     /// Its name in tables and files.
@@ -83,11 +121,21 @@ impl ObservableKind {
         TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.2)
     }
 
-    /// The kind that a STIX object path names, quoted or not, in any case of the hash's name.
+    /// The kind that a STIX object path names, quoted or not, in any case of the hash's name. Accounts are not told
+    /// by one path alone.
     pub fn of_path(path: &str) -> Option<Self> {
-        let plain = |p: &str| p.replace(['\'', '-'], "").to_ascii_lowercase();
-        let wanted = plain(path);
-        TABLE.iter().find(|row| plain(row.2) == wanted).map(|row| row.0)
+        let plain = |p: &'_ str| {
+            p.bytes()
+                .filter(|b| !matches!(b, b'\'' | b'-'))
+                .map(|b| b.to_ascii_lowercase())
+                .collect::<Vec<_>>()
+        };
+        let exact = TABLE.iter().find(|row| row.2 == path);
+        let found = exact.or_else(|| {
+            let wanted = plain(path);
+            TABLE.iter().find(|row| plain(row.2) == wanted)
+        });
+        found.map(|row| row.0).filter(|kind| !is_account(*kind))
     }
 }
 
@@ -118,6 +166,9 @@ pub enum ObservableError {
     /// Not an e-mail address.
     #[error("this is not an e-mail address")]
     Email,
+    /// Not an account.
+    #[error("an account is written platform:name, such as twitter:someone")]
+    Account,
     /// Not a hash of that length.
     #[error("this is not a hash of that kind in hexadecimal")]
     Hash,
@@ -156,6 +207,9 @@ impl Observable {
             K::Sha1 | K::AppCertSha1 => hash(text, 40)?,
             K::Sha256 | K::AppCertSha256 => hash(text, 64)?,
             K::Sha512 => hash(text, 128)?,
+            K::Persona | K::Page | K::Channel => account(text)?,
+            K::Hashtag => hashtag(text)?,
+            K::Media => web_address(&refanged(text))?,
             K::FileName
             | K::FilePath
             | K::Process
@@ -219,10 +273,77 @@ impl Observable {
         }
     }
 
+    /// The account that a pattern's `account_type` and `account_login` name together.
+    pub(super) fn account(account_type: &str, login: &str) -> Result<Self, ObservableError> {
+        let (kind, platform) =
+            match (account_type.strip_suffix("-page"), account_type.strip_suffix("-channel")) {
+                (Some(platform), _) => (K::Page, platform),
+                (None, Some(platform)) => (K::Channel, platform),
+                (None, None) => (K::Persona, account_type),
+            };
+        Self::new(kind, &format!("{platform}:{login}"))
+    }
+
+    /// `account_type` and `account_login`, of an account.
+    fn account_parts(&self) -> Option<(String, &str)> {
+        let (platform, login) = self.value.split_once(':').filter(|_| is_account(self.kind))?;
+        Some((account_type(self.kind, platform), login))
+    }
+
     /// A STIX pattern that matches it (STIX 2.1 §9).
     pub fn to_pattern(&self) -> String {
-        let escaped = self.value.replace('\\', "\\\\").replace('\'', "\\'");
-        format!("[{} = '{escaped}']", self.kind.path())
+        let quoted = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
+        match self.account_parts() {
+            Some((kind, login)) => {
+                format!("[{ACCOUNT_TYPE} = {} AND {ACCOUNT_LOGIN} = {}]", quoted(&kind), quoted(login))
+            }
+            None => format!("[{} = {}]", self.kind.path(), quoted(&self.value)),
+        }
+    }
+
+    /// Type and properties of the STIX object that it is, where STIX has one.
+    pub(super) fn object(&self) -> Option<(&'static str, Vec<(&'static str, Value)>)> {
+        let value = json!(self.value);
+        let hash = |name: &str| ("file", vec![("hashes", json!({ name: self.value }))]);
+        Some(match self.kind {
+            K::Domain => ("domain-name", vec![("value", value)]),
+            K::Url | K::Media => ("url", vec![("value", value)]),
+            K::Ipv4 => ("ipv4-addr", vec![("value", value)]),
+            K::Ipv6 => ("ipv6-addr", vec![("value", value)]),
+            K::Email => ("email-addr", vec![("value", value)]),
+            K::Md5 => hash("MD5"),
+            K::Sha1 => hash("SHA-1"),
+            K::Sha256 => hash("SHA-256"),
+            K::Sha512 => hash("SHA-512"),
+            K::FileName => ("file", vec![("name", value)]),
+            K::AppCertSha1 => ("x509-certificate", vec![("hashes", json!({ "SHA-1": self.value }))]),
+            K::AppCertSha256 => ("x509-certificate", vec![("hashes", json!({ "SHA-256": self.value }))]),
+            K::Persona | K::Page | K::Channel => {
+                let (kind, login) = self.account_parts()?;
+                ("user-account", vec![("account_type", json!(kind)), ("account_login", json!(login))])
+            }
+            K::FilePath
+            | K::Process
+            | K::AppId
+            | K::ConfigurationProfile
+            | K::AndroidProperty
+            | K::Hashtag => return None,
+        })
+    }
+
+    /// The observable that a STIX object is, where it is one of a kind that is understood.
+    pub fn of_object(kind: &str, map: &Map<String, Value>) -> Option<Self> {
+        let text = |key: &str| map.get(key).and_then(Value::as_str);
+        let kind = match kind {
+            "domain-name" => K::Domain,
+            "url" => K::Url,
+            "ipv4-addr" => K::Ipv4,
+            "ipv6-addr" => K::Ipv6,
+            "email-addr" => K::Email,
+            "user-account" => return Self::account(text("account_type")?, text("account_login")?).ok(),
+            _ => return None,
+        };
+        Self::new(kind, text("value")?).ok()
     }
 }
 
@@ -233,24 +354,63 @@ impl fmt::Display for Observable {
 }
 
 /// Undoes the ways in which analysts make values unclickable: `hxxp`, `[.]`, `(.)`, `[:]`, `[at]`.
-fn refanged(text: &str) -> String {
-    let mut plain = text
-        .replace("[.]", ".")
-        .replace("(.)", ".")
-        .replace("{.}", ".")
-        .replace("[dot]", ".")
-        .replace("[:]", ":")
-        .replace("[://]", "://")
-        .replace("[/]", "/")
-        .replace("[at]", "@")
-        .replace("[@]", "@");
-    for (fanged, scheme) in [("hxxps", "https"), ("hxxp", "http")] {
-        if plain.get(..fanged.len()).is_some_and(|head| head.eq_ignore_ascii_case(fanged)) {
-            plain = format!("{scheme}{}", plain.get(fanged.len()..).unwrap_or_default());
+pub(super) fn refanged(text: &str) -> Cow<'_, str> {
+    const MARKS: [(&str, &str); 14] = [
+        ("[.]", "."),
+        ("(.)", "."),
+        ("{.}", "."),
+        ("[.", "."),
+        (".]", "."),
+        ("[dot]", "."),
+        ("(dot)", "."),
+        ("[:]", ":"),
+        ("[://]", "://"),
+        ("[/]", "/"),
+        ("[at]", "@"),
+        ("(at)", "@"),
+        ("[@]", "@"),
+        ("\\.", "."),
+    ];
+    let mut plain = Cow::Borrowed(text);
+    // An IPv6 address in a URL has brackets of its own, and no dot beside them.
+    if text.contains(['[', '(', '{', '\\']) {
+        for (mark, for_it) in MARKS {
+            if plain.contains(mark) {
+                plain = Cow::Owned(plain.replace(mark, for_it));
+            }
+        }
+    }
+    for (fanged, scheme) in
+        [("hxxps", "https"), ("hxxp", "http"), ("h**ps", "https"), ("h**p", "http"), ("meow", "http")]
+    {
+        let head = plain.get(..fanged.len()).is_some_and(|head| head.eq_ignore_ascii_case(fanged));
+        let rest = plain.get(fanged.len()..).unwrap_or_default();
+        if head && rest.starts_with("://") {
+            plain = Cow::Owned(format!("{scheme}{rest}"));
             break;
         }
     }
     plain
+}
+
+/// `platform:name`, the platform in lower case; the name too, but where names are told apart by case.
+fn account(text: &str) -> Result<String, ObservableError> {
+    let (platform, name) = text.split_once(':').ok_or(ObservableError::Account)?;
+    let platform = platform.trim().to_ascii_lowercase();
+    let platform = if platform == "x" { "twitter" } else { &platform };
+    let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
+    let name = name.trim().trim_start_matches('@');
+    if platform.is_empty() || platform.len() > 40 || !platform.bytes().all(known) || name.is_empty() {
+        return Err(ObservableError::Account);
+    }
+    let name = if platform == "youtube" { name.to_owned() } else { name.to_lowercase() };
+    Ok(format!("{platform}:{name}"))
+}
+
+fn hashtag(text: &str) -> Result<String, ObservableError> {
+    let plain = text.trim_start_matches(['#', '\u{ff03}']);
+    let word = !plain.is_empty() && !plain.contains(char::is_whitespace);
+    if word { Ok(plain.to_lowercase()) } else { Err(ObservableError::Unknown) }
 }
 
 /// A domain name in A-label form (RFC 5890), lower case, without the final dot.
@@ -274,13 +434,30 @@ fn domain(text: &str) -> Result<String, ObservableError> {
     Ok(ascii)
 }
 
-/// A URL as the WHATWG standard writes it; fragments do not reach a server and are cut off.
+/// Parameters that say through which post or mailing somebody came, not where to: cut off. Such a one can also name
+/// the person whom a link was sent to.
+const TRACKING: [&str; 16] = [
+    "fbclid", "gclid", "gclsrc", "dclid", "msclkid", "mc_cid", "mc_eid", "igshid", "igsh", "yclid", "twclid",
+    "ttclid", "wbraid", "gbraid", "_hsenc", "_hsmi",
+];
+
+/// A URL as the WHATWG standard writes it; fragments do not reach a server and are cut off, and so is what is there to
+/// track people.
 fn web_address(text: &str) -> Result<String, ObservableError> {
     let mut url = url::Url::parse(text).map_err(|_| ObservableError::Url)?;
     if !url.has_host() || url.cannot_be_a_base() {
         return Err(ObservableError::Url);
     }
     url.set_fragment(None);
+    let tracks = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        name.starts_with("utm_") || TRACKING.contains(&name.as_str())
+    };
+    if let Some(query) = url.query().filter(|q| q.split('&').any(tracks)) {
+        let kept: Vec<&str> = query.split('&').filter(|pair| !tracks(pair)).collect();
+        let kept = kept.join("&");
+        url.set_query(if kept.is_empty() { None } else { Some(&kept) });
+    }
     Ok(url.into())
 }
 
@@ -322,6 +499,8 @@ mod tests {
             ("bücher.example", "domain xn--bcher-kva.example"),
             ("192[.]0[.]2[.]7", "ipv4 192.0.2.7"),
             ("2001:DB8::0001", "ipv6 2001:db8::1"),
+            ("https://a.example/x?utm_source=mail&id=7&fbclid=abc", "url https://a.example/x?id=7"),
+            ("http://a.example:80/?fbclid=abc", "url http://a.example/"),
             ("Someone@Example.ORG", "email someone@example.org"),
             ("D41D8CD98F00B204E9800998ECF8427E", "md5 d41d8cd98f00b204e9800998ecf8427e"),
         ] {
@@ -342,9 +521,23 @@ mod tests {
         ] {
             assert_eq!(guessed(text), expected, "{text}");
         }
+        assert_eq!(Observable::new(K::Persona, "someone"), Err(ObservableError::Account));
         assert_eq!(Observable::new(K::Domain, "example"), Err(ObservableError::NoTopLevel));
         assert_eq!(Observable::new(K::Sha1, "abc"), Err(ObservableError::Hash));
         assert_eq!(Observable::new(K::Process, "a\u{7}b"), Err(ObservableError::Control));
+    }
+
+    #[test]
+    fn accounts_and_hashtags_have_one_spelling() {
+        for (kind, text, expected) in [
+            (K::Persona, "X:@Some_One", "persona twitter:some_one"),
+            (K::Page, "Facebook: The.Page", "page facebook:the.page"),
+            (K::Channel, "youtube:UCabC", "channel youtube:UCabC"),
+            (K::Hashtag, "#FreeThem", "hashtag freethem"),
+            (K::Media, "hxxps://v.example/a.mp4", "media https://v.example/a.mp4"),
+        ] {
+            assert_eq!(Observable::new(kind, text).unwrap().to_string(), expected);
+        }
     }
 
     proptest! {

@@ -1,6 +1,9 @@
-//! STIX patterns: what we can read becomes observables, the rest is kept as it is (STIX 2.1 §9).
+//! STIX patterns: what we can read becomes observables or a tree, the rest is kept as it is (STIX 2.1 §9).
 
-use super::observable::{Observable, ObservableError, ObservableKind};
+use super::{
+    expression::{Comparison, Expression, Operator},
+    observable::{ACCOUNT_LOGIN, ACCOUNT_TYPE, Observable, ObservableError, ObservableKind},
+};
 use crate::limits;
 
 /// A pattern as far as it is understood.
@@ -8,12 +11,23 @@ use crate::limits;
 pub enum Pattern {
     /// One comparison for equality.
     One(Observable),
-    /// Several comparisons in one observation, joined by OR: any of them matches.
+    /// Several comparisons joined by OR: any of them matches.
     Any(Vec<Observable>),
     /// Several comparisons in one observation, joined by AND: all of them match.
     All(Vec<Observable>),
+    /// Any other comparisons, joined in any way.
+    Tree(Tree),
     /// Something else: kept and passed on untouched.
     Opaque(String),
+}
+
+/// A pattern that is more than one list of observables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    text: String,
+    /// Its comparisons.
+    pub expression: Expression,
+    observables: Vec<Observable>,
 }
 
 /// Why a pattern is refused.
@@ -37,38 +51,24 @@ impl Pattern {
             return Err(PatternError::TooLong);
         }
         let text = text.trim();
-        let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(if text.contains('[') {
-            None
-        } else {
-            Some(PatternError::NoBrackets)
-        });
-        let inner = match inner {
-            Ok(inner) => inner,
-            Err(Some(error)) => return Err(error),
-            Err(None) => return Ok(Self::Opaque(text.to_owned())),
-        };
-        match comparisons(inner) {
-            Some((mut list, _)) if list.len() == 1 => Ok(match list.pop() {
-                Some((kind, value)) => Self::One(Observable::lenient(kind, &value)?),
-                None => Self::Opaque(text.to_owned()),
-            }),
-            Some((list, joint)) => {
-                let mut all = list
-                    .iter()
-                    .map(|(kind, value)| Observable::lenient(*kind, value))
-                    .collect::<Result<Vec<_>, _>>()?;
-                all.sort();
-                Ok(if joint == Joint::Or { Self::Any(all) } else { Self::All(all) })
-            }
-            None => Ok(Self::Opaque(text.to_owned())),
+        if !text.contains('[') {
+            return Err(PatternError::NoBrackets);
         }
+        let Some(expression) = Expression::parse(text) else { return Ok(Self::Opaque(text.to_owned())) };
+        if let Some(simple) = simple(&expression) {
+            return Ok(simple?);
+        }
+        let observables = expression.comparisons().into_iter().filter_map(|c| equality(c)?.ok()).collect();
+        Ok(Self::Tree(Tree { text: text.to_owned(), expression, observables }))
     }
 
-    /// The observables in it, if it is understood.
+    /// The observables in it, as far as it is understood. Of a tree, those that it compares with in any way; only of
+    /// [`Self::One`] and [`Self::Any`] does each of them match by itself.
     pub fn observables(&self) -> &[Observable] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Any(all) | Self::All(all) => all,
+            Self::Tree(tree) => &tree.observables,
             Self::Opaque(_) => &[],
         }
     }
@@ -82,60 +82,76 @@ impl Pattern {
             Self::One(one) => one.to_string(),
             Self::Any(all) => join(all, " OR "),
             Self::All(all) => join(all, " AND "),
-            Self::Opaque(text) => format!("pattern {text}"),
+            Self::Tree(Tree { text, .. }) | Self::Opaque(text) => format!("pattern {text}"),
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Joint {
-    Or,
-    And,
-}
-
-/// `path = 'value' [OR|AND path = 'value' …]` with one kind of joint; anything else is not for us.
-fn comparisons(inner: &str) -> Option<(Vec<(ObservableKind, String)>, Joint)> {
-    let mut list = Vec::new();
-    let mut joint = None;
-    let mut rest = inner.trim();
-    loop {
-        // The first = outside quotes: object paths may be quoted, and never hold one.
-        let (path, after) = rest.split_once('=')?;
-        let path = path.trim();
-        if path.ends_with(['!', '<', '>']) {
-            return None;
+/// One observable, or a list of them under one joint; an error if a value is not of its kind.
+fn simple(expression: &Expression) -> Option<Result<Pattern, ObservableError>> {
+    match expression {
+        Expression::Observation(inner) => match inner.as_ref() {
+            Expression::Comparison(one) => Some(equality(one)?.map(Pattern::One)),
+            Expression::And(all) => account(all)
+                .map(|account| account.map(Pattern::One))
+                .or_else(|| Some(list(all)?.map(Pattern::All))),
+            Expression::Or(all) => Some(list(all)?.map(Pattern::Any)),
+            Expression::Observation(_) => None,
+        },
+        // One observation each, any of which matches.
+        Expression::Or(all) => {
+            let mut any = Vec::with_capacity(all.len());
+            for one in all {
+                match simple(one)? {
+                    Ok(Pattern::One(observable)) => any.push(observable),
+                    Ok(Pattern::Any(more)) => any.extend(more),
+                    Ok(_) => return None,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            any.sort();
+            Some(Ok(Pattern::Any(any)))
         }
-        let kind = ObservableKind::of_path(path)?;
-        let (value, after) = quoted(after.trim_start())?;
-        list.push((kind, value));
-        let after = after.trim_start();
-        if after.is_empty() {
-            return Some((list, joint.unwrap_or(Joint::Or)));
-        }
-        let (found, next) = match (after.strip_prefix("OR "), after.strip_prefix("AND ")) {
-            (Some(next), _) => (Joint::Or, next),
-            (None, Some(next)) => (Joint::And, next),
-            (None, None) => return None,
-        };
-        if *joint.get_or_insert(found) != found {
-            return None;
-        }
-        rest = next.trim_start();
+        _ => None,
     }
 }
 
-/// A quoted string with `\\` and `\'` escapes, and what follows it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.strip_prefix('\'')?.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\'' => return Some((value, text.get(at + 2..)?)),
-            '\\' => value.push(chars.next()?.1),
-            other => value.push(other),
-        }
+/// The observables of a list of comparisons for equality; none if one of them is anything else.
+fn list(all: &[Expression]) -> Option<Result<Vec<Observable>, ObservableError>> {
+    let each: Vec<_> = all
+        .iter()
+        .map(|one| match one {
+            Expression::Comparison(comparison) => equality(comparison),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let observables: Result<Vec<_>, _> = each.into_iter().collect();
+    Some(observables.map(|mut list| {
+        list.sort();
+        list
+    }))
+}
+
+/// The observable that a comparison for equality names, if its path is known.
+fn equality(comparison: &Comparison) -> Option<Result<Observable, ObservableError>> {
+    let [value] = comparison.values.as_slice() else { return None };
+    if comparison.negated || comparison.operator != Operator::Equal {
+        return None;
     }
-    None
+    Some(Observable::lenient(ObservableKind::of_path(&comparison.path)?, value))
+}
+
+/// Two comparisons that name an account together.
+fn account(all: &[Expression]) -> Option<Result<Observable, ObservableError>> {
+    let [Expression::Comparison(a), Expression::Comparison(b)] = all else { return None };
+    let value = |path: &str| {
+        let found = [a, b].into_iter().find(|c| c.path == path && !c.negated)?;
+        match (found.operator, found.values.as_slice()) {
+            (Operator::Equal, [value]) => Some(value),
+            _ => None,
+        }
+    };
+    Some(Observable::account(value(ACCOUNT_TYPE)?, value(ACCOUNT_LOGIN)?))
 }
 
 #[cfg(test)]
@@ -176,17 +192,46 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_kept_and_what_is_wrong_is_refused() {
         for opaque in [
-            "[network-traffic:dst_port > 1024]",
-            "[domain-name:value LIKE '%.example']",
             "[domain-name:value='a.example'] FOLLOWEDBY [ipv4-addr:value='192.0.2.1']",
-            "[domain-name:value != 'a.example']",
             "[a='b' OR c='d' AND e='f']",
         ] {
             assert_eq!(Pattern::parse(opaque), Ok(Pattern::Opaque(opaque.into())));
         }
+        for (tree, observables) in [
+            ("[network-traffic:dst_port > 1024]", 0),
+            ("[domain-name:value LIKE '%.example']", 0),
+            ("[domain-name:value != 'a.example']", 0),
+            ("[domain-name:value='a.example' OR ipv4-addr:value='192.0.2.1' AND file:name='x']", 3),
+            ("[domain-name:value='a.example'] AND [ipv4-addr:value='192.0.2.1']", 2),
+            ("[domain-name:value='nodot' AND (file:name='x' OR file:name='y')]", 2),
+        ] {
+            let pattern = Pattern::parse(tree).unwrap();
+            assert!(matches!(pattern, Pattern::Tree(_)), "{tree}");
+            assert_eq!(
+                (pattern.key(), pattern.observables().len()),
+                (format!("pattern {tree}"), observables)
+            );
+        }
         assert_eq!(Pattern::parse("evil.example"), Err(PatternError::NoBrackets));
         assert!(matches!(Pattern::parse("[domain-name:value='nodot']"), Err(PatternError::Value(_))));
         assert_eq!(Pattern::parse(&"[".repeat(9000)), Err(PatternError::TooLong));
+    }
+
+    #[test]
+    fn an_account_is_one_observable_and_observations_joined_by_or_are_any() {
+        let persona = Observable::new(ObservableKind::Persona, "twitter:someone").unwrap();
+        for text in [
+            "[user-account:account_type='twitter' AND user-account:account_login='Someone']",
+            &persona.to_pattern(),
+        ] {
+            assert_eq!(Pattern::parse(text), Ok(Pattern::One(persona.clone())));
+        }
+        for kind in [ObservableKind::Page, ObservableKind::Channel] {
+            let account = Observable::new(kind, "facebook:the.page").unwrap();
+            assert_eq!(Pattern::parse(&account.to_pattern()), Ok(Pattern::One(account)));
+        }
+        let a = "[domain-name:value='a.example'] OR [domain-name:value='b.example']";
+        assert_eq!(key(a), "domain a.example OR domain b.example");
     }
 
     proptest! {

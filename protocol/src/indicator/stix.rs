@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
+use super::{cyber, merkle, observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
 use crate::{
     id::{Digest, NodeId},
     time::Timestamp,
@@ -20,8 +20,8 @@ fn shared_id(pattern: &Pattern) -> String {
     format!("indicator--{}", Uuid::new_v5(&NAMESPACE, pattern.key().as_bytes()))
 }
 
-/// Types that travel. Sightings do not: who saw what is private.
-const TYPES: [&str; 12] = [
+/// Types with a time of their own: domain and relationship objects, and markings.
+const TYPES: [&str; 16] = [
     "indicator",
     "malware",
     "campaign",
@@ -34,7 +34,14 @@ const TYPES: [&str; 12] = [
     "report",
     "note",
     "attack-pattern",
+    "observed-data",
+    "location",
+    "marking-definition",
+    "sighting",
 ];
+
+/// The largest integer that every program reads alike (RFC 7493 §2.2).
+const INTEGER: i64 = (1 << 53) - 1;
 
 /// Largest object, in bytes of its JSON.
 const OBJECT_BYTES: usize = 32 * 1024;
@@ -44,6 +51,19 @@ const OBJECT_BYTES: usize = 32 * 1024;
 pub struct Instant(jiff::Timestamp);
 
 impl Instant {
+    /// The beginning of 1970: the time of what has none.
+    pub const EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
+
+    /// Nanoseconds since 1970.
+    pub fn unix_nanos(self) -> i128 {
+        self.0.as_nanosecond()
+    }
+
+    /// The instant so many nanoseconds after 1970.
+    pub fn from_unix_nanos(nanos: i128) -> Option<Self> {
+        jiff::Timestamp::from_nanosecond(nanos).ok().map(Self)
+    }
+
     /// The instant of a whole second.
     pub fn of(time: Timestamp) -> Self {
         Self(jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
@@ -104,12 +124,59 @@ pub enum StixError {
     /// A pattern that does not read.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// A number with a fraction: two programs may sign it differently.
-    #[error("a number is not an integer")]
+    /// A number with a fraction, or beyond 2^53: two programs may sign it differently.
+    #[error("a number is not an integer below 2^53")]
     Float,
+    /// A property whose name is not ASCII: two programs may sort it differently.
+    #[error("the name of a property is not ASCII")]
+    Key,
+    /// An observable whose id is not the one that follows from what it says.
+    #[error("the id is not the one that this observable has")]
+    ObservableId,
+    /// Not the canonical spelling of its JSON.
+    #[error("it is not in canonical form: sorted, without white space, each key once, of STIX 2.1")]
+    NotCanonical,
+    /// A sighting: who saw what is private.
+    #[error("sightings are shared as private counts only")]
+    Sighting,
     /// Too large.
     #[error("the object is larger than {OBJECT_BYTES} bytes")]
     TooLarge,
+}
+
+/// The kill chain of influence operations, for `kill_chain_phases`.
+const KILL_CHAIN: &str = "hedgerow-influence-operation";
+
+/// A phase of an influence operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Material is taken.
+    Theft,
+    /// It is put out.
+    Dump,
+    /// Personas and bots spread it.
+    Amplification,
+    /// Others, the press among them, take it up.
+    Uptake,
+}
+
+impl Phase {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Theft, "theft"),
+        (Self::Dump, "dump"),
+        (Self::Amplification, "amplification"),
+        (Self::Uptake, "uptake"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|row| row.0 == self).map_or("", |row| row.1)
+    }
+
+    /// The phase of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
 }
 
 /// A STIX object, checked. Its unknown properties are kept as they came.
@@ -124,31 +191,144 @@ pub struct StixObject {
 impl StixObject {
     /// Checks a JSON value. Objects of STIX 2.0 are lifted to 2.1.
     pub fn parse(value: Value) -> Result<Self, StixError> {
-        let Value::Object(mut map) = value else { return Err(StixError::NotObject) };
-        if has_float(&map) {
-            return Err(StixError::Float);
-        }
-        let kind = text(&map, "type")?.to_owned();
-        if !TYPES.contains(&kind.as_str()) {
-            return Err(StixError::Type(kind.chars().take(40).collect()));
-        }
-        let uuid = text(&map, "id")?.strip_prefix(&kind).and_then(|rest| rest.strip_prefix("--"));
-        // One spelling: an id in capitals would be another id to a careless reader.
-        if uuid.and_then(|u| Uuid::parse_str(u).ok().filter(|p| p.to_string() == u)).is_none() {
-            return Err(StixError::Id);
-        }
-        let created: Instant = text(&map, "created")?.parse()?;
-        let modified: Instant = text(&map, "modified")?.parse()?;
-        if modified < created {
-            return Err(StixError::Backwards);
-        }
-        map.insert("spec_version".into(), json!("2.1"));
-        let pattern = if kind == "indicator" { Some(indicator(&mut map)?) } else { None };
-        let object = Self { map, created, modified, pattern };
-        if serde_json::to_vec(&object.map).map_or(usize::MAX, |v| v.len()) > OBJECT_BYTES {
+        let object = Self::lifted(value)?;
+        plain(&object.map, true)?;
+        if object.to_canonical().len() > OBJECT_BYTES {
             return Err(StixError::TooLarge);
         }
         Ok(object)
+    }
+
+    /// Reads an object that was checked when it was stored, or that a batch of version 1 carries: the rules of the
+    /// canonical form came after it.
+    pub fn stored(bytes: &[u8]) -> Result<Self, StixError> {
+        Self::lifted(serde_json::from_slice(bytes).map_err(|_| StixError::NotObject)?)
+    }
+
+    /// Whether it has a canonical form that all programs agree on: what is signed has to.
+    pub fn has_canonical_form(&self) -> Result<(), StixError> {
+        plain(&self.map, true)
+    }
+
+    /// Reads an object from bytes that must be its canonical form (RFC 8785) already, and of a type that travels.
+    pub fn canonical(bytes: &[u8]) -> Result<Self, StixError> {
+        if bytes.len() > OBJECT_BYTES {
+            return Err(StixError::TooLarge);
+        }
+        let value = serde_json::from_slice(bytes).map_err(|_| StixError::NotObject)?;
+        let object = Self::lifted(value)?;
+        plain(&object.map, true)?;
+        object.may_travel()?;
+        if object.to_canonical() != bytes {
+            return Err(StixError::NotCanonical);
+        }
+        Ok(object)
+    }
+
+    /// Whether objects of its type may be published at all.
+    pub fn may_travel(&self) -> Result<(), StixError> {
+        if self.kind() == "sighting" { Err(StixError::Sighting) } else { Ok(()) }
+    }
+
+    fn lifted(value: Value) -> Result<Self, StixError> {
+        let Value::Object(mut map) = value else { return Err(StixError::NotObject) };
+        plain(&map, false)?;
+        let kind = text(&map, "type")?;
+        let observable = cyber::is_observable(kind);
+        if !observable && !TYPES.contains(&kind) {
+            return Err(StixError::Type(kind.chars().take(40).collect()));
+        }
+        let uuid = text(&map, "id")?.strip_prefix(kind).and_then(|rest| rest.strip_prefix("--"));
+        // One spelling: an id in capitals would be another id to a careless reader.
+        let uuid = uuid.filter(|u| u.len() == 36 && !u.bytes().any(|b| b.is_ascii_uppercase()));
+        let uuid = uuid.and_then(|u| Uuid::try_parse(u).ok()).ok_or(StixError::Id)?;
+        let (created, modified) = if observable {
+            // An id of version 5 says what the observable is; anyone may say the same again.
+            if uuid.get_version_num() == 5 && cyber::id(kind, &map).as_deref() != Some(text(&map, "id")?) {
+                return Err(StixError::ObservableId);
+            }
+            (Instant::EPOCH, Instant::EPOCH)
+        } else {
+            let created: Instant = text(&map, "created")?.parse()?;
+            // Markings have no versions.
+            let marking = kind == "marking-definition";
+            (created, if marking { created } else { text(&map, "modified")?.parse()? })
+        };
+        if modified < created {
+            return Err(StixError::Backwards);
+        }
+        let indicating = kind == "indicator";
+        if map.get("spec_version").and_then(Value::as_str) != Some("2.1") {
+            map.insert("spec_version".into(), json!("2.1"));
+        }
+        let pattern = if indicating { Some(indicator(&mut map)?) } else { None };
+        Ok(Self { map, created, modified, pattern })
+    }
+
+    /// The observable itself as an object, where STIX has one for its kind.
+    pub fn observable(observable: &Observable) -> Option<Self> {
+        let (kind, properties) = observable.object()?;
+        let mut map: Map<String, Value> = properties.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        let id = cyber::id(kind, &map)?;
+        map.insert("type".into(), json!(kind));
+        map.insert("spec_version".into(), json!("2.1"));
+        map.insert("id".into(), json!(id));
+        Some(Self { map, created: Instant::EPOCH, modified: Instant::EPOCH, pattern: None })
+    }
+
+    /// A campaign of this name, with an id of `owner`'s own that depends on the name alone.
+    pub fn campaign(name: &str, owner: &NodeId, at: Timestamp) -> Self {
+        let mut map = Map::new();
+        map.insert("name".into(), json!(name));
+        Self::dated("campaign", &format!("{owner} campaign {}", name.to_lowercase()), map, at)
+    }
+
+    /// That `source` is to `target` what `kind` says, such as `indicates`.
+    pub fn relationship(kind: &str, source: &str, target: &str, owner: &NodeId, at: Timestamp) -> Self {
+        let mut map = Map::new();
+        map.insert("relationship_type".into(), json!(kind));
+        map.insert("source_ref".into(), json!(source));
+        map.insert("target_ref".into(), json!(target));
+        Self::dated("relationship", &format!("{owner} {kind} {source} {target}"), map, at)
+    }
+
+    /// That the observables with these ids were seen `count` times, such as an account with so many posts.
+    pub fn observed(refs: &[&str], count: u64, owner: &NodeId, at: Timestamp) -> Self {
+        let mut map = Map::new();
+        let seen = json!(Instant::of(at).to_string());
+        map.insert("first_observed".into(), seen.clone());
+        map.insert("last_observed".into(), seen);
+        map.insert("number_observed".into(), json!(count));
+        map.insert("object_refs".into(), json!(refs));
+        Self::dated("observed-data", &format!("{owner} observed {}", refs.join(" ")), map, at)
+    }
+
+    /// An object whose id follows from `seed`, in our namespace.
+    fn dated(kind: &str, seed: &str, mut map: Map<String, Value>, at: Timestamp) -> Self {
+        let at = Instant::of(at);
+        let time = json!(at.to_string());
+        map.insert("type".into(), json!(kind));
+        map.insert("spec_version".into(), json!("2.1"));
+        map.insert("id".into(), json!(format!("{kind}--{}", Uuid::new_v5(&NAMESPACE, seed.as_bytes()))));
+        map.insert("created".into(), time.clone());
+        map.insert("modified".into(), time);
+        Self { map, created: at, modified: at, pattern: None }
+    }
+
+    /// This indicator in a phase of an influence operation: theft, dump, amplification or uptake.
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        let phase = json!([{ "kill_chain_name": KILL_CHAIN, "phase_name": phase.name() }]);
+        self.map.insert("kill_chain_phases".into(), phase);
+        self
+    }
+
+    /// The phases of an influence operation that it is in.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
+        let all = self.map.get("kill_chain_phases").and_then(Value::as_array);
+        all.into_iter().flatten().filter_map(|phase| {
+            let ours = phase.get("kill_chain_name")?.as_str()? == KILL_CHAIN;
+            ours.then(|| Phase::named(phase.get("phase_name")?.as_str()?)).flatten()
+        })
     }
 
     /// Gives an indicator made by [`Self::indicator`] an id of `owner`'s own; any other object stays as it is.
@@ -267,9 +447,21 @@ impl StixObject {
         self
     }
 
-    /// SHA-256 of its JSON with sorted keys: two versions with one time are the same only if these are.
+    /// Whether it is an observable, whose id says all that it is.
+    pub fn is_observable(&self) -> bool {
+        cyber::is_observable(self.kind())
+    }
+
+    /// Its canonical JSON (RFC 8785): what is signed, stored and told apart by.
+    pub fn to_canonical(&self) -> Vec<u8> {
+        // Keys are sorted and ASCII, numbers are integers, and serde_json escapes as the RFC does.
+        serde_json::to_vec(&self.map).unwrap_or_default()
+    }
+
+    /// Its leaf in a tree: SHA-256 over a zero byte and its canonical JSON. Two versions with one time are the same
+    /// only if these are.
     pub fn digest(&self) -> Digest {
-        Digest::of(&serde_json::to_vec(&self.map).unwrap_or_default())
+        merkle::leaf(&self.to_canonical())
     }
 
     /// Its JSON.
@@ -286,7 +478,12 @@ impl Serialize for StixObject {
 
 impl<'de> Deserialize<'de> for StixObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(Value::deserialize(deserializer)?).map_err(de::Error::custom)
+        let object = Self::lifted(Value::deserialize(deserializer)?).map_err(de::Error::custom)?;
+        object.may_travel().map_err(de::Error::custom)?;
+        if object.to_canonical().len() > OBJECT_BYTES {
+            return Err(de::Error::custom(StixError::TooLarge));
+        }
+        Ok(object)
     }
 }
 
@@ -313,16 +510,26 @@ fn text<'m>(map: &'m Map<String, Value>, key: &'static str) -> Result<&'m str, S
     map.get(key).and_then(Value::as_str).ok_or(StixError::Missing(key))
 }
 
-fn has_float(map: &Map<String, Value>) -> bool {
-    fn value(v: &Value) -> bool {
-        match v {
-            Value::Number(n) => n.is_f64(),
-            Value::Array(list) => list.iter().any(value),
-            Value::Object(map) => has_float(map),
-            _ => false,
-        }
+/// Whether two programs would write it alike: no fractions; and, if `canonical`, integers that all can hold and keys
+/// that all sort alike.
+fn plain(map: &Map<String, Value>, canonical: bool) -> Result<(), StixError> {
+    let value = |v: &Value| member(v, canonical);
+    if canonical && map.keys().any(|key| !key.is_ascii()) {
+        return Err(StixError::Key);
     }
-    map.values().any(value)
+    map.values().try_for_each(value)
+}
+
+fn member(value: &Value, canonical: bool) -> Result<(), StixError> {
+    match value {
+        Value::Number(n) if n.is_f64() => Err(StixError::Float),
+        Value::Number(n) if canonical && n.as_i64().is_none_or(|n| n.abs() > INTEGER) => {
+            Err(StixError::Float)
+        }
+        Value::Array(list) => list.iter().try_for_each(|v| member(v, canonical)),
+        Value::Object(map) => plain(map, canonical),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -359,7 +566,7 @@ mod tests {
             v[key] = value;
             StixObject::parse(v).unwrap_err()
         };
-        assert_eq!(with("type", json!("sighting")), StixError::Type("sighting".into()));
+        assert_eq!(with("type", json!("grouping")), StixError::Type("grouping".into()));
         assert_eq!(with("id", json!("malware--0b0e5d2c-1c9c-4f7d-8f3e-0a7a3c8a4f10")), StixError::Id);
         assert_eq!(with("id", json!("indicator--0B0E5D2C-1C9C-4F7D-8F3E-0A7A3C8A4F10")), StixError::Id);
         assert_eq!(with("modified", json!("2024-01-01T00:00:00Z")), StixError::Backwards);

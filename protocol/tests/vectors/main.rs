@@ -1,4 +1,4 @@
-//! Test vectors: every file in `tests/vectors/v1` and `v2` gets the verdict that it names, and the generator here
+//! Test vectors: every file in `tests/vectors/v1` to `v3` gets the verdict that it names, and the generator here
 //! still makes every one of them byte for byte. `HEDGEROW_WRITE_VECTORS=1 cargo test -p hedgerow-protocol --test
 //! vectors` writes them anew.
 
@@ -7,12 +7,13 @@
 mod tools;
 mod v1;
 mod v2;
+mod v3;
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use hedgerow_protocol::{
     document::{Charter, Document, Envelope, EnvelopeError, Member},
-    indicator::Batch,
+    indicator::{Batch, BatchError, ObjectProof, SignedBatch},
     release::verify,
     round::{Abort, Consent, Included, Receipt, Roster, Submission, Verifiers},
     statistic::{Contribution, Query, Refusal},
@@ -26,7 +27,7 @@ fn folder(version: &str) -> PathBuf {
 #[test]
 fn every_vector_gets_the_verdict_that_it_names() {
     let mut read = 0;
-    for path in ["v1", "v2"].map(folder).iter().flat_map(|f| fs::read_dir(f).unwrap()) {
+    for path in ["v1", "v2", "v3"].map(folder).iter().flat_map(|f| fs::read_dir(f).unwrap()) {
         let path = path.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let vector: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -42,19 +43,28 @@ fn every_vector_gets_the_verdict_that_it_names() {
 
 /// Where a document fails: the check of a release, or the class of the envelope's fault. None if it holds.
 fn verdict(kind: &str, text: &str) -> Option<String> {
+    fn envelope_class(error: &EnvelopeError) -> String {
+        match error {
+            EnvelopeError::Codec { part, .. } => part,
+            EnvelopeError::Kind { .. } => "kind",
+            EnvelopeError::Count(_) => "count",
+            EnvelopeError::Repeated(_) => "repeated",
+            EnvelopeError::Signature(_) => "signature",
+            EnvelopeError::Flaw(_) => "flaw",
+        }
+        .to_owned()
+    }
     fn class<D: Document>(text: &str) -> Option<String> {
-        let error = Envelope::from_json(text.as_bytes()).and_then(Envelope::open::<D>).err()?;
-        Some(
-            match error {
-                EnvelopeError::Codec { part, .. } => part,
-                EnvelopeError::Kind { .. } => "kind",
-                EnvelopeError::Count(_) => "count",
-                EnvelopeError::Repeated(_) => "repeated",
-                EnvelopeError::Signature(_) => "signature",
-                EnvelopeError::Flaw(_) => "flaw",
-            }
-            .to_owned(),
-        )
+        let opened = Envelope::from_json(text.as_bytes()).and_then(Envelope::open::<D>);
+        opened.err().map(|e| envelope_class(&e))
+    }
+    fn batch_class(error: &BatchError) -> String {
+        match error {
+            BatchError::Envelope(error) => envelope_class(error),
+            BatchError::Codec(_) => "document".into(),
+            BatchError::Root => "root".into(),
+            BatchError::Object { .. } => "object".into(),
+        }
     }
     match kind {
         "member" => class::<Member>(text),
@@ -63,6 +73,11 @@ fn verdict(kind: &str, text: &str) -> Option<String> {
         "contribution" => class::<Contribution>(text),
         "refusal" => class::<Refusal>(text),
         "batch" => class::<Batch>(text),
+        "batch of version 2" => SignedBatch::open(text.as_bytes()).err().map(|e| batch_class(&e)),
+        "proof of an object" => match ObjectProof::from_json(text.as_bytes()) {
+            Ok(proof) => proof.verify().err().map(|e| batch_class(&e)),
+            Err(_) => Some("proof".into()),
+        },
         "consent" => class::<Consent>(text),
         "roster" => class::<Roster>(text),
         "submission" => class::<Submission>(text),
@@ -82,6 +97,7 @@ fn verdict(kind: &str, text: &str) -> Option<String> {
 fn the_generator_still_makes_every_vector() {
     same("v1", v1::vectors());
     same("v2", v2::vectors());
+    same("v3", v3::vectors());
 }
 
 fn same(version: &str, made: BTreeMap<&'static str, Value>) {

@@ -9,7 +9,7 @@ use hedgerow_protocol::{
         charter::{Ground as CharterGround, PrivacyPolicy, Purpose, ReleasePeriod},
     },
     facet::Facet,
-    indicator::{Batch, Observable, StixObject, Tlp, lint, split},
+    indicator::{Batch, Observable, StixObject, Tlp, lint},
     privacy::{Accountant, Accounting, Charge, Unit},
     release::Release,
     statistic::{Axis, Contribution, Exact, Ground, Measure, Period, Plan, Query, Refusal, SampleKey},
@@ -135,7 +135,8 @@ fn batch() -> Batch {
         .collect();
     let (linted, found) = lint(drafts, Tlp::Green, false);
     assert!(found.refused.is_empty() && found.warnings.is_empty(), "{found:?}");
-    split(linted, charter().id(), now).remove(0)
+    let objects = linted.into_objects();
+    Batch { version: 1, charter: charter().id(), published_at: now, tlp: Tlp::Green, objects }
 }
 
 fn bad_release(change: impl FnOnce(&mut Release)) -> String {
