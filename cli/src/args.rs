@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use hedgerow_node::api::ImportOptions;
+use hedgerow_node::{
+    api::{ForeignChoice, ImportOptions},
+    store::Landing,
+};
 use hedgerow_protocol::{
     indicator::Tlp,
     privacy::MicroEpsilon,
@@ -71,6 +75,9 @@ pub(crate) enum Command {
     /// Import, publish, list, export or revoke threat indicators.
     #[command(subcommand)]
     Indicator(Indicator),
+    /// Let programs collect indicators over TAXII: their tokens.
+    #[command(subcommand)]
+    Taxii(Taxii),
     /// Show what was spent of the privacy budget, by whom and for what.
     Ledger,
     /// Show how this node is.
@@ -368,6 +375,13 @@ pub(crate) struct Serve {
     /// Multiaddress to listen on; the addresses in the charter if not given. May be given several times.
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) listen: Vec<String>,
+    /// Serve the indicator library over TAXII 2.1 on this address, such as 127.0.0.1:8447. `hedgerow taxii token add`
+    /// lets a program in.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) taxii: Option<std::net::SocketAddr>,
+    /// How TAXII clients reach this node, such as https://taxii.example.org, where a proxy with TLS stands before it.
+    #[arg(long, value_name = "URL", requires = "taxii")]
+    pub(crate) taxii_url: Option<String>,
     /// End when standard input closes, so that a parent leaves nothing running.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,
@@ -513,5 +527,69 @@ pub(crate) enum Indicator {
     Revoke {
         /// Its STIX id.
         id: String,
+    },
+    /// Look at what came from outside the federation: adopt it as drafts, or drop it.
+    #[command(subcommand)]
+    Foreign(Foreign),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Foreign {
+    /// List it.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Make drafts of it, to be published by this node.
+    Adopt(Chosen),
+    /// Drop it.
+    Drop(Chosen),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Chosen {
+    /// STIX id of one object.
+    #[arg(required_unless_present = "source")]
+    id: Option<String>,
+    /// Everything of one source, as the list has it.
+    #[arg(long, conflicts_with = "id")]
+    source: Option<String>,
+}
+
+impl Chosen {
+    pub(crate) fn choice(self) -> anyhow::Result<ForeignChoice> {
+        let source = self.source.map(ForeignChoice::Source);
+        source.or(self.id.map(ForeignChoice::Object)).context("give an id or --source")
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Taxii {
+    /// Make, list or revoke the tokens of clients.
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token for a client. It is shown once, and kept as a hash.
+    Add {
+        /// Name of the client.
+        name: String,
+        /// The strictest label that it reads: clear, green, amber (for members of the federation), or amber+strict
+        /// (for this organisation's own programs).
+        #[arg(long, default_value = "green")]
+        tlp: Tlp,
+        /// Let it post: what it posts becomes foreign (held apart until adopted) or drafts.
+        #[arg(long, value_name = "foreign|drafts")]
+        write: Option<Landing>,
+    },
+    /// List the clients.
+    List,
+    /// Take a client's token back.
+    Revoke {
+        /// Its name.
+        name: String,
     },
 }

@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 use crate::{
     error::NodeError,
     store::{
-        Attachments, Documents, KdfParams, Ledger, Library, Passphrase, Records, Rounds, Settings,
-        StoreError, Vault,
+        Attachments, Clients, Documents, Foreign, KdfParams, Ledger, Library, Passphrase, Records, Rounds,
+        Settings, StoreError, Vault,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct Node {
     pub(crate) records: Records,
     pub(crate) documents: Documents,
     pub(crate) library: Library,
+    pub(crate) foreign: Foreign,
+    pub(crate) clients: Clients,
     pub(crate) rounds: Rounds,
     pub(crate) attachments: Attachments,
     pub(crate) settings: Settings,
@@ -94,6 +96,8 @@ impl Node {
             records,
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::open(Arc::clone(&vault))?,
+            foreign: Foreign::new(Arc::clone(&vault)),
+            clients: Clients::new(Arc::clone(&vault)),
             rounds: Rounds::new(Arc::clone(&vault)),
             settings,
             secret,
@@ -140,6 +144,12 @@ pub fn now() -> Timestamp {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let epoch = Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap_or(0));
     epoch.unwrap_or_else(|_| unreachable!())
+}
+
+/// The same in microseconds since 1970, where seconds are too coarse to tell what came first.
+pub(crate) fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// A cryptographic random source (ChaCha12), seeded by the system for each use.

@@ -3,8 +3,8 @@
     check.py validate FILE...     stix2-validator's verdict on bundles
     check.py misp FILE            pymisp reads an event
     check.py feed DIR             pymisp reads a feed
-    check.py walk URL TOKEN PAGE [ADDED_AFTER]
-                                  taxii2-client reads a collection to its end
+    check.py walk URL TOKEN PAGE EXPECTED
+                                  taxii2-client reads a library while it grows
     check.py post URL TOKEN FILE  taxii2-client writes a bundle's objects, twice
 
 Each prints one JSON document. Nothing here reaches further than loopback.
@@ -12,6 +12,7 @@ Each prints one JSON document. Nothing here reaches further than loopback.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 
@@ -61,26 +62,38 @@ def feed(folder):
     return {"events": len(manifest), "values": sorted(values), "hashes": sorted(made) == hashes}
 
 
-def collection(url, token):
+def auth(token):
     from taxii2client.common import TokenAuth
-    from taxii2client.v21 import Collection
 
-    return Collection(url, auth=TokenAuth(token))
+    return TokenAuth(token)
 
 
-def walk(url, token, page, added_after=None):
+def library(url, token, alias):
+    """The collection of that alias, found from the discovery on."""
+    from taxii2client.v21 import Server
+
+    root = Server(url, auth=auth(token)).default
+    return next(c for c in root.collections if c.custom_properties.get("alias", c._raw.get("alias")) == alias)
+
+
+def walk(url, token, page, expected):
+    """Reads on, page by page and walk by walk, until so many objects came or two minutes are over."""
     from taxii2client.v21 import as_pages
 
-    more = {"added_after": added_after} if added_after else {}
-    ids, pages = [], 0
-    for envelope in as_pages(collection(url, token).get_objects, per_request=int(page), **more):
-        ids += [o["id"] for o in envelope.get("objects", [])]
-        pages += 1
-    return {"pages": pages, "objects": len(ids), "ids": ids}
+    books, end = library(url, token, "library"), time.monotonic() + 120
+    ids, walks, after = [], 0, {}
+    while len(ids) < int(expected) and time.monotonic() < end:
+        for envelope in as_pages(books.get_objects, per_request=int(page), type="indicator", **after):
+            ids += [o["id"] for o in envelope.get("objects", [])]
+        if ids:
+            last = books.get_manifest(id=ids[-1])["objects"]
+            after = {"added_after": last[0]["date_added"]}
+        walks += 1
+    return {"walks": walks, "objects": len(ids), "different": len(set(ids))}
 
 
 def post(url, token, file):
-    inbox = collection(url, token)
+    inbox = library(url, token, "inbox")
     objects = json.loads(Path(file).read_text())["objects"]
     done = []
     for _ in range(2):

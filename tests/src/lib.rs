@@ -139,9 +139,15 @@ impl Node {
 
     /// Starts `serve` and waits until it says that it is ready.
     pub fn serve(&self) -> Serving {
+        self.serve_with(&[]).0
+    }
+
+    /// The same with more options; gives what it says when it is ready, too.
+    pub fn serve_with(&self, more: &[&str]) -> (Serving, Value) {
         let mut child = self
             .command()
             .args(["serve", "--json", "--until-stdin-closes"])
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -153,7 +159,7 @@ impl Node {
             let output = child.wait_with_output().unwrap();
             panic!("serve did not start: {:?}", Done::of(output));
         }
-        Serving { child }
+        (Serving { child }, serde_json::from_str(&line).unwrap())
     }
 }
 

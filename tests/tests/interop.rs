@@ -192,3 +192,55 @@ fn pymisp_reads_the_event_and_the_feed() {
         feed["values"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     assert_eq!(values.len() as u64, report["written"].as_u64().unwrap());
 }
+
+#[test]
+fn a_taxii_client_reads_a_library_while_it_grows_and_loses_and_doubles_nothing() {
+    const OBJECTS: usize = 10_000;
+    let Some(bin) = python() else { return };
+    let federation = Federation::new(1, &[]);
+    let node = &federation.nodes[0];
+    let token = node.json(&["taxii", "token", "add", "a client", "--tlp", "green"]);
+    let (_serving, ready) = node.serve_with(&["--taxii", "127.0.0.1:0"]);
+    let url = ready["taxii"].as_str().unwrap();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for n in 0..10 {
+                let file = federation.dir().join(format!("list{n}.txt"));
+                let lines: Vec<String> =
+                    (0..OBJECTS / 10).map(|i| format!("host-{n}-{i}.evil.example\n")).collect();
+                fs::write(&file, lines.concat()).unwrap();
+                node.json(&["indicator", "import", file.to_str().unwrap()]);
+                node.json(&["indicator", "publish", "--tlp", "green"]);
+            }
+        });
+        let walked =
+            check(&bin, &["walk", url, token["token"].as_str().unwrap(), "100", &OBJECTS.to_string()]);
+        assert_eq!(
+            (&walked["objects"], &walked["different"]),
+            (&json!(OBJECTS), &json!(OBJECTS)),
+            "{walked}"
+        );
+    });
+}
+
+#[test]
+fn a_taxii_client_posts_objects_and_they_wait_to_be_adopted() {
+    let Some(bin) = python() else { return };
+    let federation = Federation::new(1, &[]);
+    let node = &federation.nodes[0];
+    let add = ["taxii", "token", "add", "partner", "--tlp", "clear", "--write", "foreign"];
+    let token = node.json(&add)["token"].as_str().unwrap().to_owned();
+    let (_serving, ready) = node.serve_with(&["--taxii", "127.0.0.1:0"]);
+    let file = federation.dir().join("own.stix2");
+    fs::write(&file, BUNDLE).unwrap();
+    let posted = check(&bin, &["post", ready["taxii"].as_str().unwrap(), &token, file.to_str().unwrap()]);
+    let done = json!({"status": "complete", "success": 4, "failure": 0});
+    assert_eq!(posted, json!([done, done]), "posting again is a success");
+    let foreign = node.json(&["indicator", "foreign", "list"]);
+    assert_eq!((foreign.as_array().unwrap().len(), &foreign[0]["source"]), (4, &json!("partner")));
+    let moved = node.json(&["indicator", "foreign", "adopt", "--source", "partner"]);
+    assert_eq!(moved, json!({"moved": 4, "drafts": 4}));
+    assert_eq!(node.json(&["taxii", "token", "list"])[0]["write"], "foreign");
+    node.json(&["taxii", "token", "revoke", "partner"]);
+    assert_eq!(node.json(&["taxii", "token", "list"]), json!([]));
+}

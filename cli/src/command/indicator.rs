@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Context, record::rejected, write};
 use crate::{
-    args::Indicator,
+    args::{Foreign, Indicator},
     output::{self, plain},
 };
 
@@ -54,6 +54,7 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
         Indicator::Revoke { id } => {
             return published(context, context.session.run(&Command::IndicatorRevoke { id }, "revoking")?);
         }
+        Indicator::Foreign(foreign) => foreign_objects(context, foreign)?,
         Indicator::List { limit } => {
             let Outcome::Indicators(list) = context.session.run(&Command::IndicatorList, "reading")? else {
                 bail!("the node answered another question")
@@ -113,6 +114,36 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn foreign_objects(context: &Context, foreign: Foreign) -> anyhow::Result<()> {
+    let (command, done) = match foreign {
+        Foreign::List { limit } => {
+            let Outcome::Foreign(list) = context.session.run(&Command::ForeignList, "reading")? else {
+                bail!("the node answered another question")
+            };
+            if context.json {
+                return output::json(&list);
+            }
+            for one in list.iter().take(limit) {
+                println!("{}  {}  {}", plain(&one.source), plain(&one.what), one.id);
+            }
+            if list.len() > limit {
+                println!("{limit} of {}; --limit shows more.", list.len());
+            }
+            return Ok(());
+        }
+        Foreign::Adopt(chosen) => (Command::ForeignAdopt { which: chosen.choice()? }, "adopted"),
+        Foreign::Drop(chosen) => (Command::ForeignDrop { which: chosen.choice()? }, "dropped"),
+    };
+    let Outcome::ForeignMoved(moved) = context.session.run(&command, "moving")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        return output::json(&moved);
+    }
+    println!("{} {done}; {} of them are drafts now.", moved.moved, moved.drafts);
+    Ok(())
 }
 
 /// Writes the files of a feed; the manifest, by which they are found, last.

@@ -8,6 +8,7 @@ mod indicator;
 mod record;
 mod serve;
 mod show;
+mod taxii;
 
 use std::{path::Path, process::ExitCode};
 
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&context, &ask),
         Command::Verify(verify) => ask::verify(&context, &verify),
         Command::Indicator(indicator) => indicator::run(&context, indicator),
+        Command::Taxii(taxii) => taxii::run(&context, taxii),
         Command::Ledger => show::ledger(&context),
         Command::Status => show::status(&context),
         Command::Codes { dimension } => show::codes(&context, dimension.as_deref()),

@@ -2,7 +2,10 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use hedgerow_node::{api::socket::Socket, flow::serve::Service};
+use hedgerow_node::{
+    api::{socket::Socket, taxii::Taxii},
+    flow::serve::Service,
+};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,14 +32,20 @@ pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
     session::runtime()?.block_on(async {
         let service = Arc::new(Service::start(Arc::clone(&node), listen).await?);
         let socket = Socket::bind(node.home())?;
+        let taxii = serve.taxii.map(|address| Taxii::bind(&node, address, serve.taxii_url)).transpose()?;
+        let taxii_url = taxii.as_ref().map(Taxii::url);
         if context.json {
-            output::json(&json!({ "ready": true, "listening": service.network().listening() }))?;
+            output::json(
+                &json!({ "ready": true, "listening": service.network().listening(), "taxii": taxii_url }),
+            )?;
         } else {
             println!("Running, listening on {}. Ctrl-C stops it.", service.network().listening().join(", "));
+            taxii_url.iter().for_each(|url| println!("TAXII at {url}"));
         }
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
             () = socket.serve(Arc::clone(&service)) => {}
+            () = served(taxii.as_ref()) => {}
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
             () = stdin_closed(), if serve.until_stdin_closes => {}
@@ -44,6 +53,14 @@ pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
         service.stop().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Serves TAXII, if it is asked for; else never ends.
+async fn served(taxii: Option<&Taxii>) {
+    match taxii {
+        Some(taxii) => taxii.serve().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ends when standard input does. A thread of its own reads it: a read that never returns must not hold up

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     export::LeftOut,
     flow::{
+        clients::ClientView,
         indicator::Published,
         intake::{Imported, Rejected},
+        pull::ForeignMoved,
     },
     form::RecordForm,
-    store::Attachment,
+    store::{Attachment, Landing},
 };
 
 /// How a file of incidents is to be read.
@@ -158,6 +160,44 @@ pub enum Command {
     },
     /// Shows what was spent.
     Ledger,
+    /// Makes a token for a TAXII client.
+    TaxiiTokenAdd {
+        /// The client's name here.
+        name: String,
+        /// The strictest label that it reads.
+        tlp: Tlp,
+        /// What becomes of what it posts; none if it may not.
+        write: Option<Landing>,
+    },
+    /// Lists the TAXII clients.
+    TaxiiTokenList,
+    /// Takes a client's token back.
+    TaxiiTokenRevoke {
+        /// Its name.
+        name: String,
+    },
+    /// Lists what came from outside the federation and was not adopted.
+    ForeignList,
+    /// Makes drafts of what came from outside.
+    ForeignAdopt {
+        /// Which.
+        which: ForeignChoice,
+    },
+    /// Drops what came from outside.
+    ForeignDrop {
+        /// Which.
+        which: ForeignChoice,
+    },
+}
+
+/// Which of the objects from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ForeignChoice {
+    /// Those of one source.
+    Source(String),
+    /// One, by its STIX id.
+    Object(String),
 }
 
 /// What is to be done with the attachments of a record.
@@ -226,6 +266,34 @@ pub enum Outcome {
     Exported(ExportedFile),
     /// Of [`Command::Ledger`].
     Ledger(LedgerView),
+    /// Of [`Command::TaxiiTokenAdd`]: the token, told once.
+    TaxiiToken(String),
+    /// Of [`Command::TaxiiTokenList`].
+    TaxiiTokens(Vec<ClientView>),
+    /// Of [`Command::TaxiiTokenRevoke`].
+    TaxiiTokenRevoked,
+    /// Of [`Command::ForeignList`].
+    Foreign(Vec<ListedForeign>),
+    /// Of [`Command::ForeignAdopt`] and [`Command::ForeignDrop`].
+    ForeignMoved(ForeignMoved),
+}
+
+/// One object from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedForeign {
+    /// STIX id.
+    pub id: String,
+    /// STIX type.
+    pub kind: String,
+    /// What it looks for, or its name.
+    pub what: String,
+    /// Label that it came under.
+    pub tlp: Option<Tlp>,
+    /// The URL that was pulled, or the client who posted it.
+    pub source: String,
+    /// When this version came.
+    pub at: Timestamp,
 }
 
 /// A record with its number.

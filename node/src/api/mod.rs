@@ -7,6 +7,7 @@ mod budget;
 mod command;
 mod run;
 pub mod socket;
+pub mod taxii;
 
 pub use command::*;
 pub use run::{Progress, run};

@@ -4,6 +4,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use hedgerow_protocol::{
     id::NodeId,
+    indicator::StixObject,
     statistic::{Mode, Query},
     time::Timestamp,
     wire::Spreading,
@@ -23,7 +24,7 @@ use crate::{
     node::{Node, now, random},
     reader::{incident, indicator},
     simulate::simulate,
-    store::{Attachment, CustodyNote, Entry, RecordNumber},
+    store::{Attachment, CustodyNote, Entry, ForeignObject, RecordNumber},
 };
 
 /// Hears of progress: done, and of how many if that is known.
@@ -137,6 +138,16 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             let query = dated(node, question, now())?;
             Ok(Outcome::Expected(Box::new(budget::expect(node, query, half_width)?)))
         }
+        Command::TaxiiTokenAdd { name, tlp, write } => {
+            Ok(Outcome::TaxiiToken(node.add_client(&name, tlp, write, now())?.to_string()))
+        }
+        Command::TaxiiTokenList => Ok(Outcome::TaxiiTokens(node.list_clients()?)),
+        Command::TaxiiTokenRevoke { name } => node.revoke_client(&name).map(|()| Outcome::TaxiiTokenRevoked),
+        Command::ForeignList => {
+            Ok(Outcome::Foreign(node.list_foreign()?.iter().map(listed_foreign).collect()))
+        }
+        Command::ForeignAdopt { which } => node.adopt(&which, now()).map(Outcome::ForeignMoved),
+        Command::ForeignDrop { which } => node.drop_foreign(&which).map(Outcome::ForeignMoved),
         Command::Ask { .. }
         | Command::Status
         | Command::IndicatorPublish { .. }
@@ -277,9 +288,26 @@ fn publisher(node: &Node) -> Publisher {
     }
 }
 
+fn listed_foreign(foreign: &ForeignObject) -> ListedForeign {
+    let object = &foreign.object;
+    ListedForeign {
+        id: object.id().to_owned(),
+        kind: object.kind().to_owned(),
+        what: what(object),
+        tlp: object.tlp(),
+        source: foreign.source.clone(),
+        at: foreign.at,
+    }
+}
+
+/// What an object looks for, or else its name.
+fn what(object: &StixObject) -> String {
+    let words = || object.words().next().map(str::to_owned);
+    object.pattern().map(|p| p.key()).or_else(words).unwrap_or_default()
+}
+
 fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
     let object = &entry.object;
-    let what = object.pattern().map(|p| p.key()).or_else(|| object.words().next().map(str::to_owned));
     let state = match (entry.is_draft(), object.revoked()) {
         (true, _) => "draft",
         (false, true) => "revoked",
@@ -288,7 +316,7 @@ fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
     ListedIndicator {
         id: object.id().to_owned(),
         kind: object.kind().to_owned(),
-        what: what.unwrap_or_default(),
+        what: what(object),
         tlp: if entry.is_draft() { None } else { object.tlp() },
         state: state.to_owned(),
         from: entry.owner.map(|id| name_of(node, id)),

@@ -2,11 +2,13 @@
 
 pub mod attachment;
 mod blobs;
+pub mod clients;
 mod file;
 pub mod indicator;
 pub mod intake;
 mod lead;
 pub mod membership;
+pub mod pull;
 mod round;
 pub mod serve;
 pub mod spread;

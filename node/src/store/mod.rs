@@ -4,11 +4,14 @@
 //! tables on top say what is kept: `records` with their facets, the `ledger`, `rounds`, signed `documents`, the
 //! indicator `library`, `attachments` and `settings`. Nothing here knows the network.
 
+mod added;
 mod attachments;
+mod clients;
 mod crypter;
 mod documents;
 mod engine;
 mod error;
+mod foreign;
 mod head;
 mod keyring;
 mod ledger;
@@ -20,9 +23,12 @@ mod settings;
 mod shelf;
 mod vault;
 
+pub use added::{Added, AddedRow, Rows};
 pub use attachments::{Attachment, Attachments, CustodyNote};
+pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
+pub use foreign::{Foreign, ForeignObject, ForeignStored};
 pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
 pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};

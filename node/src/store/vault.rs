@@ -73,6 +73,10 @@ pub enum Kind {
     Allowed = 42,
     /// Proofs that a member told two stories, by number.
     Evidence = 43,
+    /// When versions of objects were added to what TAXII serves, by number.
+    Added = 60,
+    /// Source and STIX id -> an object that came from outside the federation.
+    Foreign = 61,
 }
 
 impl Kind {
@@ -90,11 +94,12 @@ impl Kind {
             Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
             Self::Attachment => "what is known of an attachment does not open",
             Self::Document | Self::Part => "a signed document does not open",
-            Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict => {
+            Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict | Self::Foreign => {
                 "an indicator does not open"
             }
             Self::Allowed => "the allow-list does not open",
             Self::Evidence => "a proof of two stories does not open",
+            Self::Added => "a list of when objects were added does not open",
         }
     }
 }
