@@ -66,7 +66,7 @@ fn beyond_strict(object: &StixObject) -> Option<&'static str> {
 
 /// A property name of STIX 2.1 has three characters or more.
 const fn standard(kind: K) -> bool {
-    !matches!(kind, K::AppId | K::ConfigurationProfile | K::Hashtag)
+    !matches!(kind, K::AppId | K::ConfigurationProfile)
 }
 
 /// For MVT (checked with 2026.10.26), which takes all it reads for something to look for: the revoked and the expired

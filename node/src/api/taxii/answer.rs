@@ -306,7 +306,7 @@ impl Server {
 
     fn post(&self, ask: &Ask, client: &Client) -> Result<Answer, Answer> {
         let landing = client.write.ok_or_else(|| Answer::error(403, "this token may not post"))?;
-        if !ask.content_type.as_deref().is_some_and(|given| is_taxii(given)) {
+        if !ask.content_type.as_deref().is_some_and(is_taxii) {
             return Err(Answer::error(415, &format!("bodies are of type {MEDIA}")));
         }
         let body: Value =
