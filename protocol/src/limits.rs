@@ -8,7 +8,7 @@ pub const GOSSIP_BYTES: usize = 16 * 1024;
 /// Longest request, in bytes.
 pub const REQUEST_BYTES: usize = 16 * 1024;
 /// Longest ask of a round, in bytes: one with the roster of some 500 members.
-pub const ROUND_BYTES: usize = 256 * 1024;
+pub const ROUND_BYTES: usize = 384 * 1024;
 /// Most bytes beside a request or a reply.
 pub const BESIDE_BYTES: usize = 256 * 1024;
 /// Most bytes that belong to an ask or a reply of a round. What is more than [`BESIDE_BYTES`] travels in parts.

@@ -10,7 +10,10 @@ use hedgerow_protocol::{
     document::{Charter, Envelope, Member, NodeSecret, Signed},
     id::{Digest, Id, NodeId},
     limits::BLOB_BYTES,
-    round::{Abort, Ask, Consent, Declined, Included, Parameters, Roster, Seat, Submission, Terms, Told},
+    round::{
+        Abort, Ask, Consent, Declined, Drawn, Included, Parameters, Roster, Seat, Submission, Terms, Told,
+        draw,
+    },
     statistic::{Axis, Measure, Mode, Plan, Query},
     time::Timestamp,
     vocabulary::Dimension,
@@ -115,7 +118,7 @@ impl World {
     }
 
     /// A roster of the honest three, with the hostile member where there is a consent of its own.
-    fn roster(&self, query: &Signed<Query>, consents: &[(NodeId, Id<Consent>)]) -> Signed<Roster> {
+    fn roster(&self, query: &Signed<Query>, consents: &[(NodeId, Digest)]) -> Signed<Roster> {
         let plan = Plan::new(query.document(), &self.charter).unwrap();
         let terms = Terms::new(plan, &self.charter).unwrap();
         let mut seats: Vec<Seat> = consents.iter().map(|c| Seat::from(*c)).collect();
@@ -130,6 +133,20 @@ impl World {
             made_at: query.document().asked_at,
         };
         Signed::new(roster, &self.secret).unwrap()
+    }
+
+    /// What the seats drew, asked of each; nothing where one does not tell.
+    async fn draw(&self, query: &Signed<Query>, roster: &Signed<Roster>) -> Option<Drawn> {
+        let (query, envelope) = (query.envelope().clone(), roster.envelope().clone());
+        let mut nonces = Vec::new();
+        for seat in &roster.document().seats {
+            let ask = Ask::Draw { query: query.clone(), roster: envelope.clone() };
+            match self.ask(seat.member, ask).await {
+                Some(Told::Drawn { nonce }) => nonces.push(nonce),
+                _ => return None,
+            }
+        }
+        Some(Drawn { roster: envelope, nonces })
     }
 
     fn spent(&self) -> Vec<Value> {
@@ -176,8 +193,10 @@ async fn steps_out_of_turn_for_rounds_that_are_not_open_are_declined_and_cost_no
         Signed::new(submission, n).unwrap().envelope().clone()
     };
     let set = Signed::new(Included { version: 1, round, submissions: vec![] }, &world.secret).unwrap();
-    let consents: Vec<_> = world.honest().iter().map(|id| (*id, Id::of(b"never given"))).collect();
+    let nonces = vec![Digest::of(b"made up"); 3];
+    let consents: Vec<_> = world.honest().iter().map(|id| (*id, draw(&nonces[0]))).collect();
     let roster = world.roster(&query, &consents);
+    let drawn = Drawn { roster: roster.envelope().clone(), nonces };
     let query_envelope = query.envelope().clone();
     for ask in [
         Ask::Close { round, submissions: vec![] },
@@ -186,11 +205,16 @@ async fn steps_out_of_turn_for_rounds_that_are_not_open_are_declined_and_cost_no
         Ask::Reveal { included: set.envelope().clone() },
         Ask::Deliver { submission: signed(&world.secret) },
         Ask::Verify { verifiers: signed(&world.secret) },
-        Ask::Countersign { release: set.envelope().clone() },
+        Ask::Countersign { round },
         // Nobody consented to this one.
-        Ask::Contribute { query: query_envelope.clone(), roster: roster.envelope().clone(), aborts: vec![] },
-        // A roster that is none, and a query that is none.
-        Ask::Open { query: query_envelope.clone(), roster: set.envelope().clone() },
+        Ask::Draw { query: query_envelope.clone(), roster: roster.envelope().clone() },
+        Ask::Contribute { query: query_envelope.clone(), drawn: drawn.clone(), aborts: vec![] },
+        // A roster that is none, draws that are none, and a query that is none.
+        Ask::Open {
+            query: query_envelope.clone(),
+            drawn: Drawn { roster: set.envelope().clone(), ..drawn.clone() },
+        },
+        Ask::Open { query: query_envelope.clone(), drawn: Drawn { nonces: vec![], ..drawn } },
         Ask::Convene { query: roster.envelope().clone() },
     ] {
         let what = format!("{ask:?}");
@@ -230,17 +254,18 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
     let query = world.query(Dimension::Harm);
     let mut consents = Vec::new();
     for to in world.honest() {
-        consents.push((to, world.consent(to, &query).await.id()));
+        consents.push((to, world.consent(to, &query).await.document().draw));
     }
     let first = world.roster(&query, &consents);
-    let contribute = |roster: &Signed<Roster>| Ask::Contribute {
+    let contribute = |drawn: &Drawn| Ask::Contribute {
         query: query.envelope().clone(),
-        roster: roster.envelope().clone(),
+        drawn: drawn.clone(),
         aborts: vec![],
     };
+    let drawn = world.draw(&query, &first).await.unwrap();
     // It never opened the round, so no aggregator takes a share; the members paid all the same.
     for to in world.honest() {
-        let told = world.ask(to, contribute(&first)).await;
+        let told = world.ask(to, contribute(&drawn)).await;
         assert!(matches!(told, Some(Told::Submitted { .. })), "{told:?}");
     }
     assert!(world.spent().iter().all(|s| *s == 1_000_000), "{:?}", world.spent());
@@ -248,18 +273,22 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
     let mut other = first.document().clone();
     other.made_at = other.made_at.plus_seconds(1);
     let other = Signed::new(other, &world.secret).unwrap();
+    assert_eq!(world.draw(&query, &other).await, None);
+    let other = Drawn { roster: other.envelope().clone(), ..drawn };
     for to in world.honest() {
         assert_eq!(world.ask(to, contribute(&other)).await, Some(Told::Declined { why: Declined::Unknown }));
     }
     // Words of aggregators that it made up itself free no vector.
     let abort = Signed::new(Abort { version: 1, round: first.id() }, &world.secret).unwrap();
+    let mut again = Vec::new();
+    for to in world.honest() {
+        again.push((to, world.consent(to, &query).await.document().draw));
+    }
+    let third = world.draw(&query, &world.roster(&query, &again)).await.unwrap();
     let to = world.honest()[0];
-    let mut again = vec![(to, world.consent(to, &query).await.id())];
-    again.extend(consents.iter().filter(|c| c.0 != to));
-    let third = world.roster(&query, &again);
     let ask = Ask::Contribute {
         query: query.envelope().clone(),
-        roster: third.envelope().clone(),
+        drawn: third,
         aborts: vec![abort.envelope().clone()],
     };
     let told = world.ask(to, ask).await;
@@ -279,9 +308,11 @@ async fn one_member_opens_few_rounds_at_once_and_leaves_room_for_others() {
     let mut opened = 0;
     for n in 0..12 {
         let query = world.query(Dimension::Platform);
-        let consents: Vec<_> = world.honest().iter().map(|id| (*id, Id::of(&[n]))).collect();
+        let nonces = vec![Digest::of(&[n]); 3];
+        let consents: Vec<_> = world.honest().iter().map(|id| (*id, draw(&nonces[0]))).collect();
         let roster = world.roster(&query, &consents);
-        let ask = Ask::Open { query: query.envelope().clone(), roster: roster.envelope().clone() };
+        let drawn = Drawn { roster: roster.envelope().clone(), nonces };
+        let ask = Ask::Open { query: query.envelope().clone(), drawn };
         for to in world.honest() {
             opened += usize::from(world.ask(to, ask.clone()).await == Some(Told::Opened));
         }

@@ -1,12 +1,12 @@
 //! Leading a round: the protocol's coordinator over the network (docs/protocol.md §9).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use hedgerow_protocol::{
     document::{Envelope, Signed},
     id::NodeId,
     release::Release,
-    round::{Coordinator, Declined, Outcome, Send, Stage, Told},
+    round::{Coordinator, Declined, Failed, Outcome, Send, Stage, Told},
     statistic::{Plan, Query},
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -29,7 +29,10 @@ const SHORT: Duration = Duration::from_secs(12);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Stages that a round passes through, for progress.
-pub(super) const STAGES: u64 = 8;
+pub(super) const STAGES: u64 = 9;
+
+/// Rounds that are led for one question, where members do not keep to it: each time without them.
+const TRIES: usize = 4;
 
 /// Leads a round on `query` to its release. `told` hears how far it is.
 pub(super) async fn lead(
@@ -39,19 +42,59 @@ pub(super) async fn lead(
     (query, plan): (Signed<Query>, Plan),
     told: &mut (dyn FnMut(u64, u64) + std::marker::Send),
 ) -> Result<Signed<Release>, NodeError> {
-    if let Some(release) = stored(node, &plan)? {
-        return Ok(release);
+    let mut without = BTreeSet::new();
+    for again in 1.. {
+        if let Some(release) = stored(node, &plan)? {
+            return Ok(release);
+        }
+        let missing = match once(node, rounds, (&query, &plan), without.clone(), told).await? {
+            Ok(Outcome::Release(release)) => return Ok(*release),
+            // Taken for true only once it is here and verified as an answer to this plan.
+            Ok(Outcome::Known(from, announcement)) => {
+                if let Err(error) = spread.fetch(from, &announcement).await {
+                    tracing::warn!(member = from.short(), %error, "the release made before could not be had");
+                }
+                if let Some(release) = stored(node, &plan)? {
+                    return Ok(release);
+                }
+                vec![from]
+            }
+            Err(Failed::Undrawn { missing } | Failed::TooFewVectors { missing, .. })
+                if again < TRIES && !missing.contains(&node.id()) =>
+            {
+                missing
+            }
+            Err(failed) => return Err(explained(failed)),
+        };
+        if again >= TRIES {
+            break;
+        }
+        tracing::info!(
+            members = missing.len(),
+            "the round is led again without those who did not keep to it"
+        );
+        without.extend(missing);
     }
+    Err(NodeError::new(Class::Network, "members do not keep to the round; ask again later, or with --local"))
+}
+
+/// Leads one round, without those members.
+async fn once(
+    node: &Arc<Node>,
+    rounds: &Arc<Rounds>,
+    (query, plan): (&Signed<Query>, &Plan),
+    without: BTreeSet<NodeId>,
+    told: &mut (dyn FnMut(u64, u64) + std::marker::Send),
+) -> Result<Result<Outcome, Failed>, NodeError> {
     let charter = node.federation()?.charter.clone();
     let before = node.rounds.attempt(&plan.id())?;
-    let envelope = query.envelope().clone();
-    let mut lead = Coordinator::new(charter, query, before).map_err(NodeError::input)?;
+    let mut lead = Coordinator::new(charter, query.clone(), before, without).map_err(NodeError::input)?;
     let mut sends = lead.start();
     let mut kept = false;
     loop {
         told(step(lead.stage()), STAGES);
         let patience = match lead.stage() {
-            Stage::Freeing | Stage::Convening | Stage::Opening | Stage::Aborting => SHORT,
+            Stage::Freeing | Stage::Convening | Stage::Drawing | Stage::Opening | Stage::Aborting => SHORT,
             _ => STAGE,
         };
         ask_all(rounds, &mut lead, std::mem::take(&mut sends), patience).await;
@@ -63,30 +106,24 @@ pub(super) async fn lead(
         });
         (lead, sends) = advanced.await.map_err(|e| NodeError::new(Class::Network, e))?;
         if lead.stage() == Stage::Done {
-            break;
+            return Ok(lead.outcome());
         }
-        // Before anyone hears of the roster: if this node stops, it can still ask for the round to be given up.
-        if let Some(round) = lead.round().filter(|_| !kept) {
-            node.rounds.put_attempt(&plan.id(), envelope.clone(), round.roster().envelope().clone())?;
+        // Before anyone is asked for a vector: if this node stops, it can still ask for the round to be given up.
+        if let Some(attempt) = lead.attempt().filter(|_| !kept) {
+            node.rounds.put_attempt(&plan.id(), &attempt)?;
             kept = true;
         }
     }
-    match lead.outcome() {
-        Ok(Outcome::Release(release)) => Ok(*release),
-        Ok(Outcome::Known(from, announcement)) => {
-            spread.fetch(from, &announcement).await?;
-            let missing =
-                || NodeError::new(Class::Network, "the release made before could not be had; ask again");
-            stored(node, &plan)?.ok_or_else(missing)
+}
+
+fn explained(failed: Failed) -> NodeError {
+    match &failed {
+        Failed::TooFew { grounds, .. } if !grounds.is_empty() => {
+            let grounds: Vec<String> = grounds.iter().map(ToString::to_string).collect();
+            NodeError::refused(format!("{failed}; refused on the ground {}", grounds.join(", ")))
         }
-        Err(failed) => Err(match &failed {
-            hedgerow_protocol::round::Failed::TooFew { grounds, .. } if !grounds.is_empty() => {
-                let grounds: Vec<String> = grounds.iter().map(ToString::to_string).collect();
-                NodeError::refused(format!("{failed}; refused on the ground {}", grounds.join(", ")))
-            }
-            hedgerow_protocol::round::Failed::Flaw(flaw) => NodeError::input(flaw.clone()),
-            _ => NodeError::new(Class::Network, failed),
-        }),
+        Failed::Flaw(flaw) => NodeError::input(flaw.clone()),
+        _ => NodeError::new(Class::Network, failed),
     }
 }
 
@@ -116,10 +153,10 @@ async fn ask_all(rounds: &Arc<Rounds>, lead: &mut Coordinator, sends: Vec<Send>,
 
 /// Asks one party until it replies or it is too late.
 async fn ask(rounds: &Arc<Rounds>, send: Send, until: Instant) -> Option<(Told, Vec<u8>)> {
-    let Send { to, ask } = send;
+    let Send { to, ask, beside } = send;
     let absent = Instant::now() + ABSENT;
     loop {
-        let why = match rounds.ask(to, ask.clone(), &[]).await {
+        let why = match rounds.ask(to, ask.clone(), &beside).await {
             Ok((Told::Declined { why: Declined::Busy }, _)) => "busy".to_owned(),
             Ok((Told::Declined { why }, _)) => {
                 tracing::info!(member = to.short(), ?why, "declined");
@@ -147,13 +184,14 @@ fn gone<T>(member: NodeId, why: &str) -> Option<T> {
 fn step(stage: Stage) -> u64 {
     match stage {
         Stage::Freeing | Stage::Convening => 0,
-        Stage::Opening => 1,
-        Stage::Contributing => 2,
-        Stage::Closing => 3,
-        Stage::Preparing => 4,
-        Stage::Including => 5,
-        Stage::Revealing => 6,
-        Stage::Countersigning => 7,
+        Stage::Drawing => 1,
+        Stage::Opening => 2,
+        Stage::Contributing => 3,
+        Stage::Closing => 4,
+        Stage::Preparing => 5,
+        Stage::Including => 6,
+        Stage::Revealing => 7,
+        Stage::Countersigning => 8,
         Stage::Aborting | Stage::Done => STAGES,
     }
 }

@@ -10,7 +10,7 @@ use hedgerow_protocol::{
     id::{Digest, Id, NodeId},
     limits::BESIDE_BYTES,
     privacy::{Account, AuthoriseError, Charge, Permit},
-    round::{Ask, Declined, Delivery, Host, Mark, NoisedShare, Party, Roster, Step, Told},
+    round::{Ask, Begun, Declined, Delivery, Host, Mark, NoisedShare, Party, Roster, Step, Told},
     statistic::{Exact, Ground, Plan, Query},
     time::Timestamp,
     wire::{self, Announcement, Blob, Reply, Request, Spreading},
@@ -39,17 +39,20 @@ pub(super) struct Rounds {
     node: Arc<Node>,
     network: Network,
     party: Mutex<Party>,
+    /// Held while records are counted, one count at a time. Other asks do not wait for it: how long they take says
+    /// nothing of records.
+    counting: Mutex<()>,
     blobs: Mutex<Blobs>,
 }
 
 impl Rounds {
     pub(super) fn new(node: Arc<Node>, network: Network) -> Self {
-        Self { node, network, party: Mutex::default(), blobs: Mutex::default() }
+        Self { node, network, party: Mutex::default(), counting: Mutex::default(), blobs: Mutex::default() }
     }
 
     /// Rounds that are open here.
     pub(super) fn aggregating(&self) -> usize {
-        self.party.lock().unwrap_or_else(PoisonError::into_inner).aggregating()
+        self.party().aggregating()
     }
 
     /// Takes the part of a blob.
@@ -136,8 +139,20 @@ impl Rounds {
             return Ok(Step { deliver: Vec::new(), told: Told::Known { release }, beside: Vec::new() });
         }
         let mut desk = Desk { node: &self.node, federation };
-        let mut party = self.party.lock().unwrap_or_else(PoisonError::into_inner);
-        party.handle(from, ask, beside, now(), &mut desk, &mut random())
+        let _counting = matches!(ask, Ask::Contribute { .. })
+            .then(|| self.counting.lock().unwrap_or_else(PoisonError::into_inner));
+        let begun = self.party().begin(from, ask, beside, now(), &mut desk, &mut random())?;
+        match begun {
+            Begun::Done(step) => Ok(step),
+            Begun::Count(count) => {
+                let counted = count.run(&mut desk, &mut random())?;
+                Ok(self.party().finish(counted))
+            }
+        }
+    }
+
+    fn party(&self) -> std::sync::MutexGuard<'_, Party> {
+        self.party.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The release that answers `query` already, if this node has it.

@@ -70,11 +70,16 @@ impl Node {
                 let (Some(release), Some(asker)) = (signed, asker) else {
                     return Err(NodeError::invalid("a release does not verify"));
                 };
-                self.documents.insert(Spreading::Release, asker, json)?;
                 if release.document().mode == Mode::Round {
-                    // Whoever asks the same again in this period gets this one.
-                    self.rounds.put_released(&release.document().plan.id(), Digest::of(json))?;
+                    // Whoever asks the same again in this period gets this one. Noted first: were the node to stop
+                    // between the two, the document would be fetched again.
+                    let plan = release.document().plan.id();
+                    let held = self.rounds.released(&plan)?.is_some_and(|id| self.documents.contains(&id));
+                    if !held {
+                        self.rounds.put_released(&plan, Digest::of(json))?;
+                    }
                 }
+                self.documents.insert(Spreading::Release, asker, json)?;
                 tracing::info!("a release was taken in");
             }
         }

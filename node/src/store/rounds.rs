@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use hedgerow_protocol::{
-    document::Envelope,
     id::{Digest, Id},
-    round::{Mark, NoisedShare, Roster},
+    round::{Drawn, Mark, NoisedShare, Roster},
     statistic::Plan,
 };
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -17,13 +15,8 @@ use super::{
     vault::{Kind, Vault},
 };
 
-/// A round that this node led, so that it can be held again at no cost if nothing of it was revealed.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Attempt {
-    query: Envelope,
-    roster: Envelope,
-}
+/// Bytes of a round led that lie in one value: a roster of a thousand members is longer than a value may be.
+const PART_BYTES: usize = 64 * 1024;
 
 /// The table of rounds.
 pub struct Rounds {
@@ -70,19 +63,34 @@ impl Rounds {
         self.put(Kind::Mark, round.digest(), &[byte])
     }
 
-    /// The last round on `plan` that this node led: its query and roster.
-    pub fn attempt(&self, plan: &Id<Plan>) -> Result<Option<(Envelope, Envelope)>, StoreError> {
-        let Some(bytes) = self.get(Kind::Attempt, plan.digest())? else { return Ok(None) };
-        let attempt: Attempt =
-            serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("a round led does not read"))?;
-        Ok(Some((attempt.query, attempt.roster)))
+    /// The last round on `plan` that this node led and asked vectors for, so that it can be held again at no cost if
+    /// nothing of it was revealed. One that an older version of this program wrote is of no use: it costs anew.
+    pub fn attempt(&self, plan: &Id<Plan>) -> Result<Option<Drawn>, StoreError> {
+        self.vault.ensure_durable()?;
+        let mut json = Zeroizing::new(Vec::new());
+        for n in 0..=u8::MAX {
+            let Some(part) = self.vault.get(Kind::Attempt, &part_of(plan, n))? else { break };
+            let Some((last, bytes)) = part.split_first() else { break };
+            json.extend_from_slice(bytes);
+            if *last == 1 {
+                return Ok(serde_json::from_slice(&json).ok());
+            }
+        }
+        Ok(None)
     }
 
-    /// Keeps a round that this node leads.
-    pub fn put_attempt(&self, plan: &Id<Plan>, query: Envelope, roster: Envelope) -> Result<(), StoreError> {
-        let json = serde_json::to_vec(&Attempt { query, roster })
-            .map_err(|_| StoreError::Damaged("a round has no form to keep"))?;
-        self.put(Kind::Attempt, plan.digest(), &json)
+    /// Keeps a round that this node leads, before anyone is asked for a vector.
+    pub fn put_attempt(&self, plan: &Id<Plan>, drawn: &Drawn) -> Result<(), StoreError> {
+        let json =
+            serde_json::to_vec(drawn).map_err(|_| StoreError::Damaged("a round has no form to keep"))?;
+        let parts = json.chunks(PART_BYTES);
+        let last = parts.len().saturating_sub(1);
+        let mut txn = self.vault.begin();
+        for ((at, part), n) in parts.enumerate().zip(0u8..) {
+            let value = [&[u8::from(at == last)], part].concat();
+            txn.put(Kind::Attempt, &part_of(plan, n), &value)?;
+        }
+        txn.commit()
     }
 
     /// The release of a round on `plan`: the hash of its envelope, by which [`super::Documents`] has it.
@@ -93,11 +101,8 @@ impl Rounds {
         Ok(Some(Digest::from_bytes(bytes)))
     }
 
-    /// Notes the release of a round; the first one stays.
+    /// Notes the release of a round.
     pub fn put_released(&self, plan: &Id<Plan>, release: Digest) -> Result<(), StoreError> {
-        if self.released(plan)?.is_some() {
-            return Ok(());
-        }
         self.put(Kind::Released, plan.digest(), release.as_bytes())
     }
 
@@ -111,4 +116,8 @@ impl Rounds {
         txn.put(kind, key.as_bytes(), value)?;
         txn.commit()
     }
+}
+
+fn part_of(plan: &Id<Plan>, n: u8) -> Vec<u8> {
+    [plan.digest().as_bytes().as_slice(), &[n]].concat()
 }

@@ -314,11 +314,12 @@ impl Charter {
             return Err(Flaw::new("privacy", "delta_e12 is between 1 and 1000000: 1e-12 to 1e-6"));
         }
         let Some(round) = &p.round else { return Ok(()) };
-        let enough = round.tolerated as usize + 2 <= self.members.len() && self.members.len() >= 3;
-        if !enough || !within(round.most_in_cell, 1_000_000) {
+        let enough = round.tolerated as usize * 2 < self.members.len() && self.members.len() >= 3;
+        if !enough || round.tolerated == 0 || !within(round.most_in_cell, 1_000_000) {
             return Err(Flaw::new(
                 "round",
-                "at least 3 members and 2 more than are tolerated; most_in_cell 1 to 1,000,000",
+                "at least 3 members; tolerated at least 1, the member who asks, and fewer than half; most_in_cell 1 to \
+                 1,000,000",
             ));
         }
         if round.epsilon_aggregators < p.epsilon_per_query || round.epsilon_aggregators > MicroEpsilon::MAX {
@@ -425,12 +426,12 @@ pub(crate) mod samples {
         signed(charter(n), n)
     }
 
-    /// The same with rounds, in which one may drop out.
+    /// The same with rounds: of five, one may collude; of six, two may collude or one drop out and one collude.
     pub(crate) fn signed_charter_with_rounds(n: u8) -> Signed<Charter> {
         let mut charter = charter(n);
         charter.version = 2;
         charter.privacy.round = Some(RoundPolicy {
-            tolerated: 1,
+            tolerated: u32::from(n / 3),
             epsilon_aggregators: "20".parse().unwrap(),
             most_in_cell: 1000,
         });

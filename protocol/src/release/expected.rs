@@ -76,7 +76,13 @@ impl Expected {
             let epsilon = MicroEpsilon::from_micros(step * STEP);
             Self::of(&Query { epsilon, ..query.clone() }, charter, members)
         };
-        let best = at(most.max(1))?;
+        if most < least {
+            return Err(Flaw::new(
+                "target",
+                "the charter lets this question cost less than the least that is counted",
+            ));
+        }
+        let best = at(most)?;
         if best.interval.half_width > half_width {
             return Err(Flaw::new(
                 "target",
@@ -90,7 +96,7 @@ impl Expected {
         }
         // What has no noise at all that fits is too little.
         let enough = |step: u64| at(step).is_ok_and(|e| e.interval.half_width <= half_width);
-        let (mut low, mut high) = (least.min(most), most);
+        let (mut low, mut high) = (least, most);
         while low < high {
             let middle = low.midpoint(high);
             if enough(middle) { high = middle } else { low = middle + 1 }

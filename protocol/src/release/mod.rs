@@ -171,9 +171,11 @@ impl Release {
         let (round, included) = (&proven.round, proven.included());
         let mechanism = round.parameters().mechanism;
         let seated: Vec<NodeId> = round.seats().iter().map(|s| s.member).collect();
-        // Who consented and then refused (its budget went elsewhere meanwhile) is on the roster.
-        let refusals: Vec<_> =
-            refusals.into_iter().filter(|r| !r.signers().iter().any(|s| seated.contains(s))).collect();
+        // Who consented and then refused (its budget went elsewhere meanwhile) is on the roster, and both is said.
+        let refusals: Vec<_> = refusals
+            .into_iter()
+            .filter(|r| !r.signers().iter().any(|s| proven.counted.contains(s)))
+            .collect();
         Ok(Self {
             version: 2,
             mode: Mode::Round,

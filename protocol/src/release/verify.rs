@@ -154,11 +154,19 @@ impl Held {
         }
     }
 
-    /// Members who are accounted for by it.
+    /// Whose counts are in the values.
     fn members(&self) -> Vec<NodeId> {
         match self {
             Self::Contributions(list) => list.iter().filter_map(|c| c.sole_signer().ok()).collect(),
-            Self::Round(proven, _) => proven.round.seats().iter().map(|s| s.member).collect(),
+            Self::Round(proven, _) => proven.counted.clone(),
+        }
+    }
+
+    /// Who consented to a round and whose counts are not in the values.
+    fn not_counted(&self) -> &[NodeId] {
+        match self {
+            Self::Contributions(_) => &[],
+            Self::Round(proven, _) => &proven.not_counted,
         }
     }
 
@@ -318,7 +326,8 @@ fn total(release: &Release, plan: &Plan, held: &Held) -> Result<String, String> 
     }
 }
 
-/// Every member stands in exactly one of the three lists.
+/// Every member stands in exactly one list: it contributed, refused, consented and was not counted, or was silent. Who
+/// consented and then refused counts as refusing.
 fn accounted(
     release: &Release,
     charter: &Signed<Charter>,
@@ -326,6 +335,7 @@ fn accounted(
     held: &Held,
 ) -> Result<String, String> {
     let mut named = held.members();
+    let mut refused = Vec::with_capacity(release.refusals.len());
     for envelope in &release.refusals {
         let refusal = envelope.clone().open::<Refusal>().map_err(|e| e.to_string())?;
         let r = refusal.document();
@@ -337,19 +347,22 @@ fn accounted(
         {
             return Err("a refusal names a ground that the charter does not have".into());
         }
-        named.push(refusal.sole_signer().map_err(|f| f.to_string())?);
+        refused.push(refusal.sole_signer().map_err(|f| f.to_string())?);
     }
+    let not_counted = held.not_counted().iter().filter(|m| !refused.contains(m));
+    let consented = not_counted.clone().count();
+    named.extend(not_counted);
+    named.extend(refused);
     named.extend(&release.silent);
     named.sort_unstable();
     if !named.iter().eq(charter.document().members.iter().map(|m| &m.id)) {
         return Err("contributions, refusals and the silent do not add up to the members".into());
     }
-    Ok(format!(
-        "{} contributed, {} refused, {} were silent",
-        held.counted(),
-        release.refusals.len(),
-        release.silent.len()
-    ))
+    let mut described = format!("{} contributed, ", held.counted());
+    if consented > 0 {
+        described += &format!("{consented} consented and were not counted, ");
+    }
+    Ok(described + &format!("{} refused, {} were silent", release.refusals.len(), release.silent.len()))
 }
 
 fn guarantee(

@@ -21,9 +21,10 @@ use crate::{
     id::{Digest, Id, NodeId},
 };
 
-/// Bytes of shares held for one round. A leader's share is 16 bytes for each bit of a vector: this is 128 shares
-/// of the largest vectors, or 1,024 of 256 cells. Beyond it shares are declined as `Busy`.
-const MOST_HELD_BYTES: usize = 512 * 1024 * 1024;
+/// Bytes of shares held for one round, from their arrival until they are summed. A leader's share is 16 bytes for each
+/// bit of a vector: this is 80 shares of the largest vectors, or 1,000 of 1,000 cells of 16 bits. Beyond it shares are
+/// declined as `Busy`; a roster that would need more is refused before.
+pub(super) const MOST_HELD_BYTES: usize = 256 * 1024 * 1024;
 
 type Outcome<T> = Result<T, Declined>;
 
@@ -176,7 +177,8 @@ impl Aggregation {
             put_part(&mut all, &part);
             common.push(Common { id: report.id, verifying });
         }
-        self.bytes = 0;
+        // What was read of a share takes as much as the share did.
+        self.bytes = self.bytes.saturating_add(all.len());
         let verifiers = Verifiers { version: 1, round: self.round.id(), verifiers: Digest::of(&all) };
         let own = Signed::new(verifiers, secret).map_err(|_| Declined::NotAcceptable)?;
         self.stage = Stage::Verifying { common, own: own.clone(), parts: all.clone() };
@@ -198,6 +200,7 @@ impl Aggregation {
             Some(held) if *held == parts => Ok(()),
             Some(_) => Err(Declined::Contradiction),
             None if matches!(self.stage, Stage::Closed(_) | Stage::Verifying { .. }) => {
+                self.bytes = self.bytes.saturating_add(parts.len());
                 self.others.insert(place, parts);
                 Ok(())
             }
@@ -219,6 +222,7 @@ impl Aggregation {
             return Err(Declined::OutOfTurn);
         };
         // From here on the states are used up: whatever comes of it, the round cannot go back.
+        self.bytes = 0;
         let (mut ids, mut shares, mut blindings): (Vec<_>, Vec<Verified>, Vec<Blinding>) = Default::default();
         for (at, report) in common.into_iter().enumerate() {
             let parts: Option<Vec<&[u8]>> = theirs.iter().map(|t| t.get(at).copied()).collect();
@@ -260,7 +264,7 @@ impl Aggregation {
 
     /// Whether nothing is left to do but to say it again.
     pub(super) const fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Included { revealed: true, .. })
+        matches!(self.stage, Stage::Included { revealed: true, .. } | Stage::Over)
     }
 
     /// The set that this aggregator signed.

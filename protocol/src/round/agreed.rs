@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    message::{Included, Roster, Seat, Submission},
+    message::{Drawn, Included, Roster, Seat, Submission, draw},
     parameters::{Parameters, Terms},
 };
 use crate::{
@@ -11,16 +11,14 @@ use crate::{
     id::{Digest, Id, NodeId},
 };
 
-/// A round whose roster was checked against its charter and plan. Every party works from this, none from a
-/// roster alone.
+/// A roster that was checked against its charter and plan, before its aggregators are drawn.
 #[derive(Debug, Clone)]
-pub struct Round {
+pub struct Seated {
     roster: Signed<Roster>,
     terms: Terms,
-    aggregators: Vec<NodeId>,
 }
 
-impl Round {
+impl Seated {
     /// Checks a roster: signed by `coordinator`, for this plan, each seat once, parameters as the terms ask.
     /// Whether those seated are members is for whoever knows the charter.
     pub fn new(roster: Signed<Roster>, terms: Terms, coordinator: NodeId) -> Result<Self, Flaw> {
@@ -36,8 +34,7 @@ impl Round {
             return Err(flaw("each member once, by rising key"));
         }
         r.parameters.check(&terms, r.seats.len())?;
-        let aggregators = drawn(r, terms.aggregators() as usize);
-        Ok(Self { roster, terms, aggregators })
+        Ok(Self { roster, terms })
     }
 
     /// The round's id.
@@ -69,6 +66,59 @@ impl Round {
     pub fn seat(&self, member: &NodeId) -> Option<&Seat> {
         let seats = self.seats();
         seats.binary_search_by(|s| s.member.cmp(member)).ok().and_then(|at| seats.get(at))
+    }
+
+    /// Draws the aggregators: those with the smallest hashes under a seed of the roster and of what its seats drew,
+    /// in their order. Every seat bound itself to its random bytes before the roster was fixed, so nobody, whoever
+    /// asks included, can choose: at most, end the round and draw up another.
+    pub fn draw(self, nonces: Vec<Digest>) -> Result<Round, Flaw> {
+        let seats = self.seats();
+        if nonces.len() != seats.len() || !seats.iter().zip(&nonces).all(|(s, n)| s.draw == draw(n)) {
+            return Err(Flaw::new("roster", "what was drawn is not what its seats are bound to"));
+        }
+        let mut seed = Sha256::new_with_prefix(b"hedgerow aggregators 2");
+        seed.update(self.id().digest().as_bytes());
+        nonces.iter().for_each(|nonce| seed.update(nonce.as_bytes()));
+        let seed: [u8; 32] = seed.finalize().into();
+        let rank = |member: &NodeId| Digest::of(&[&seed[..], member.as_bytes()].concat());
+        let mut ranked: Vec<(Digest, NodeId)> = seats.iter().map(|s| (rank(&s.member), s.member)).collect();
+        ranked.sort_unstable();
+        let k = self.terms.aggregators() as usize;
+        let aggregators = ranked.into_iter().take(k).map(|(_, member)| member).collect();
+        Ok(Round { seated: self, nonces, aggregators })
+    }
+}
+
+/// A round: its roster was checked and its aggregators drawn. Every party works from this, none from a roster alone.
+#[derive(Debug, Clone)]
+pub struct Round {
+    seated: Seated,
+    nonces: Vec<Digest>,
+    aggregators: Vec<NodeId>,
+}
+
+impl std::ops::Deref for Round {
+    type Target = Seated;
+
+    fn deref(&self) -> &Seated {
+        &self.seated
+    }
+}
+
+impl Round {
+    /// [`Seated::new`] and [`Seated::draw`] in one.
+    pub fn new(
+        roster: Signed<Roster>,
+        nonces: Vec<Digest>,
+        terms: Terms,
+        coordinator: NodeId,
+    ) -> Result<Self, Flaw> {
+        Seated::new(roster, terms, coordinator)?.draw(nonces)
+    }
+
+    /// The roster with what was drawn, as it travels.
+    pub fn drawn(&self) -> Drawn {
+        Drawn { roster: self.roster.envelope().clone(), nonces: self.nonces.clone() }
     }
 
     /// The aggregators, in the order of their shares.
@@ -114,21 +164,4 @@ impl Round {
         }
         Ok(())
     }
-}
-
-/// The members with the smallest hashes under a seed that holds every consent's random bytes. Nobody can make a
-/// seed that draws whom they like; whoever asks can only leave members out, down to the fewest.
-fn drawn(roster: &Roster, k: usize) -> Vec<NodeId> {
-    let mut seed = Sha256::new_with_prefix(b"hedgerow aggregators 1");
-    seed.update(roster.query.digest().as_bytes());
-    for seat in &roster.seats {
-        seed.update(seat.member.as_bytes());
-        seed.update(seat.consent.digest().as_bytes());
-    }
-    let seed: [u8; 32] = seed.finalize().into();
-    let rank = |member: &NodeId| Digest::of(&[&seed[..], member.as_bytes()].concat());
-    let mut ranked: Vec<(Digest, NodeId)> =
-        roster.seats.iter().map(|s| (rank(&s.member), s.member)).collect();
-    ranked.sort_unstable();
-    ranked.into_iter().take(k).map(|(_, member)| member).collect()
 }

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    agreed::Round,
+    agreed::{Round, Seated},
     commitment::Blinding,
     exchange::{Ask, Told},
-    message::{Abort, Consent, Included, Receipt, Roster, Seat, Submission},
+    message::{Abort, Consent, Drawn, Included, Receipt, Roster, Seat, Submission, draw},
     parameters::{Parameters, Terms},
     proof::Proof,
     secure_sum::{SecureSum, Total},
+    stage::{Failed, Outcome, Send, Stage},
 };
 use crate::{
     document::{Charter, Document, Envelope, Flaw, NodeSecret, Signed},
@@ -25,89 +26,6 @@ use crate::{
     wire::{Announcement, Spreading},
 };
 
-/// Where a round is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Asking the aggregators of an earlier round on this plan to give it up, so that it need not cost again.
-    Freeing,
-    /// Asking every member whether it takes part.
-    Convening,
-    /// Telling the aggregators of the roster.
-    Opening,
-    /// Asking for vectors.
-    Contributing,
-    /// Closing the round to further vectors.
-    Closing,
-    /// Verifying range proofs, one part an aggregator.
-    Preparing,
-    /// Agreeing on the set that is summed.
-    Including,
-    /// Revealing the sums.
-    Revealing,
-    /// Asking for countersignatures.
-    Countersigning,
-    /// Giving the round up.
-    Aborting,
-    /// Nothing is left to ask.
-    Done,
-}
-
-/// Something to ask of one party.
-#[derive(Debug, Clone)]
-pub struct Send {
-    /// Whom.
-    pub to: NodeId,
-    /// What.
-    pub ask: Ask,
-}
-
-/// Why there is no release.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failed {
-    /// Too few members take part.
-    #[error("{consents} of at least {need} members take part; ask again later, or without a round (--local)")]
-    TooFew {
-        /// Members who consented.
-        consents: usize,
-        /// Members needed.
-        need: usize,
-        /// The grounds on which others refused.
-        grounds: Vec<Ground>,
-    },
-    /// An aggregator did not do its part.
-    #[error("{} of the round's aggregators did not answer or declined ({stage:?}); ask again: a round of which \
-             nothing was revealed costs nothing more", .missing.len())]
-    Aggregators {
-        /// The stage.
-        stage: Stage,
-        /// Who.
-        missing: Vec<NodeId>,
-    },
-    /// Too few vectors came, or held.
-    #[error("{got} of at least {need} members handed in a vector that holds; ask again")]
-    TooFewVectors {
-        /// Vectors.
-        got: usize,
-        /// Needed.
-        need: usize,
-    },
-    /// The sum does not open the commitments.
-    #[error("the sum is false: a member or an aggregator of this round does not keep to the protocol")]
-    FalseTotal,
-    /// Something does not hold together.
-    #[error(transparent)]
-    Flaw(#[from] Flaw),
-}
-
-/// What came of a round.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// A release, countersigned by the aggregators that answered.
-    Release(Box<Signed<Release>>),
-    /// The question was answered before in this period, and this member holds the release.
-    Known(NodeId, Announcement),
-}
-
 /// One round, as the member leads it who asks.
 pub struct Coordinator {
     charter: Signed<Charter>,
@@ -115,12 +33,16 @@ pub struct Coordinator {
     terms: Terms,
     stage: Stage,
     waiting: BTreeSet<NodeId>,
-    before: Option<(Envelope, Round)>,
+    without: BTreeSet<NodeId>,
+    before: Option<Round>,
     aborts: BTreeMap<NodeId, Signed<Abort>>,
     consents: BTreeMap<NodeId, Signed<Consent>>,
     refusals: BTreeMap<NodeId, Signed<Refusal>>,
     known: Option<(NodeId, Announcement)>,
+    seated: Option<Seated>,
+    nonces: BTreeMap<NodeId, Digest>,
     round: Option<Round>,
+    contributing: bool,
     opened: BTreeMap<usize, ()>,
     submissions: BTreeMap<NodeId, Signed<Submission>>,
     receipts: BTreeMap<usize, Signed<Receipt>>,
@@ -133,18 +55,19 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// To lead a round on `query`, which asks for one under `charter`. `before` is an earlier attempt on the same
-    /// plan, by its query and roster.
+    /// plan. Members of `without` are not asked: they did not keep to a round before, or to the truth.
     pub fn new(
         charter: Signed<Charter>,
         query: Signed<Query>,
-        before: Option<(Envelope, Envelope)>,
+        before: Option<Drawn>,
+        without: BTreeSet<NodeId>,
     ) -> Result<Self, Flaw> {
         let plan = Plan::new(query.document(), &charter).map_err(|e| Flaw::new("query", e.to_string()))?;
         let terms = Terms::new(plan, &charter)?;
         let asker = query.sole_signer()?;
         // One that does not hold any more (another charter) is of no use, and no harm.
-        let before = before.and_then(|(query, roster)| {
-            Some((query, Round::new(roster.open().ok()?, terms.clone(), asker).ok()?))
+        let before = before.and_then(|before| {
+            Round::new(before.roster.open().ok()?, before.nonces, terms.clone(), asker).ok()
         });
         Ok(Self {
             charter,
@@ -152,12 +75,16 @@ impl Coordinator {
             terms,
             stage: Stage::Done,
             waiting: BTreeSet::new(),
+            without,
             before,
             aborts: BTreeMap::new(),
             consents: BTreeMap::new(),
             refusals: BTreeMap::new(),
             known: None,
+            seated: None,
+            nonces: BTreeMap::new(),
             round: None,
+            contributing: false,
             opened: BTreeMap::new(),
             submissions: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -171,8 +98,8 @@ impl Coordinator {
 
     /// The first asks.
     pub fn start(&mut self) -> Vec<Send> {
-        let Some((query, round)) = &self.before else { return self.convene() };
-        let ask = Ask::Abort { query: query.clone(), roster: round.roster().envelope().clone() };
+        let Some(round) = &self.before else { return self.convene() };
+        let ask = Ask::Abort { roster: round.roster().envelope().clone() };
         let to = round.aggregators().to_vec();
         self.ask(Stage::Freeing, to, &ask)
     }
@@ -187,9 +114,10 @@ impl Coordinator {
         &self.waiting
     }
 
-    /// The roster once it is drawn up: what to remember, with the query, in case the round comes to nothing.
-    pub const fn round(&self) -> Option<&Round> {
-        self.round.as_ref()
+    /// The round, once vectors are asked for: what to remember before that, in case it comes to nothing. Of a round
+    /// that ended earlier there is nothing to be freed.
+    pub fn attempt(&self) -> Option<Drawn> {
+        self.round.as_ref().filter(|_| self.contributing).map(Round::drawn)
     }
 
     /// Takes a reply of `from`. One that does not hold, or is none to what was asked, counts as no answer.
@@ -207,11 +135,11 @@ impl Coordinator {
 
     fn take(&mut self, from: NodeId, told: Told, beside: Vec<u8>) -> Option<()> {
         let place = self.round.as_ref().and_then(|r| r.aggregator(&from));
-        let round = self.round.as_ref().map(Round::id);
+        let round = self.round.as_ref().map(|r| r.id());
         match (self.stage, told) {
             (Stage::Freeing, Told::Aborted { envelope }) => {
                 let abort: Signed<Abort> = signed(envelope, from)?;
-                let of = self.before.as_ref().map(|(_, round)| round.id());
+                let of = self.before.as_ref().map(|round| round.id());
                 (Some(abort.document().round) == of).then(|| self.aborts.insert(from, abort))?;
             }
             (Stage::Convening, Told::Consent { envelope }) => {
@@ -230,6 +158,10 @@ impl Coordinator {
             }
             (Stage::Convening, Told::Known { release }) if release.kind == Spreading::Release => {
                 self.known = Some((from, release));
+            }
+            (Stage::Drawing, Told::Drawn { nonce }) => {
+                let seat = *self.seated.as_ref()?.seat(&from)?;
+                (seat.draw == draw(&nonce)).then(|| self.nonces.insert(from, nonce))?;
             }
             (Stage::Opening, Told::Opened) => {
                 self.opened.insert(place?, ());
@@ -273,6 +205,7 @@ impl Coordinator {
         let next = match self.stage {
             Stage::Freeing => Ok(self.convene()),
             Stage::Convening => self.seat(at, secret),
+            Stage::Drawing => self.open(),
             Stage::Opening => self.contribute(),
             Stage::Contributing => self.close(),
             Stage::Closing => self.prepare(),
@@ -300,7 +233,8 @@ impl Coordinator {
     }
 
     fn convene(&mut self) -> Vec<Send> {
-        let members: Vec<NodeId> = self.charter.document().members.iter().map(|m| m.id).collect();
+        let members = self.charter.document().members.iter().map(|m| m.id);
+        let members = members.filter(|id| !self.without.contains(id)).collect();
         let ask = Ask::Convene { query: self.query.envelope().clone() };
         self.ask(Stage::Convening, members, &ask)
     }
@@ -319,8 +253,8 @@ impl Coordinator {
         }
         // The round before can be held again at no cost if all its aggregators gave it up.
         let freed =
-            self.before.as_ref().filter(|(_, b)| b.aggregators().iter().all(|a| self.aborts.contains_key(a)));
-        let at_least = freed.map(|(_, before)| before.parameters().mechanism);
+            self.before.as_ref().filter(|b| b.aggregators().iter().all(|a| self.aborts.contains_key(a)));
+        let at_least = freed.map(|before| before.parameters().mechanism);
         let parameters = Parameters::new(&self.terms, self.consents.len(), at_least.as_ref())?;
         let roster = Roster {
             version: 1,
@@ -330,15 +264,30 @@ impl Coordinator {
             seats: self
                 .consents
                 .iter()
-                .map(|(member, c)| Seat { member: *member, consent: c.id() })
+                .map(|(member, c)| Seat { member: *member, draw: c.document().draw })
                 .collect(),
             parameters,
             made_at: at,
         };
         let roster = Signed::new(roster, secret).map_err(|e| Flaw::new("roster", e.to_string()))?;
-        let round = Round::new(roster, self.terms.clone(), self.query.sole_signer()?)?;
+        let seated = Seated::new(roster, self.terms.clone(), self.query.sole_signer()?)?;
         let query = self.query.envelope().clone();
-        let ask = Ask::Open { query, roster: round.roster().envelope().clone() };
+        let ask = Ask::Draw { query, roster: seated.roster().envelope().clone() };
+        let to = seated.seats().iter().map(|s| s.member).collect();
+        self.seated = Some(seated);
+        Ok(self.ask(Stage::Drawing, to, &ask))
+    }
+
+    fn open(&mut self) -> Result<Vec<Send>, Failed> {
+        let seated = self.seated.clone().ok_or_else(|| Flaw::new("round", "there is no roster"))?;
+        let drew = |seat: &Seat| self.nonces.get(&seat.member).copied().ok_or(seat.member);
+        let missing: Vec<NodeId> = seated.seats().iter().filter_map(|seat| drew(seat).err()).collect();
+        if !missing.is_empty() {
+            return Err(Failed::Undrawn { missing });
+        }
+        let nonces = seated.seats().iter().filter_map(|seat| drew(seat).ok()).collect();
+        let round = seated.draw(nonces)?;
+        let ask = Ask::Open { query: self.query.envelope().clone(), drawn: round.drawn() };
         let to = round.aggregators().to_vec();
         self.round = Some(round);
         Ok(self.ask(Stage::Opening, to, &ask))
@@ -349,10 +298,11 @@ impl Coordinator {
         self.all_of(&self.opened)?;
         let ask = Ask::Contribute {
             query: self.query.envelope().clone(),
-            roster: round.roster().envelope().clone(),
+            drawn: round.drawn(),
             aborts: self.aborts.values().map(|a| a.envelope().clone()).collect(),
         };
         let to = round.seats().iter().map(|s| s.member).collect();
+        self.contributing = true;
         // From here on, aborts are those of this round.
         self.aborts.clear();
         Ok(self.ask(Stage::Contributing, to, &ask))
@@ -362,7 +312,9 @@ impl Coordinator {
         let round = self.need_round()?;
         let (got, need) = (self.submissions.len(), round.quorum());
         if got < need {
-            return Err(Failed::TooFewVectors { got, need });
+            let missing = |m: &NodeId| !self.submissions.contains_key(m);
+            let missing = round.seats().iter().map(|s| s.member).filter(missing).collect();
+            return Err(Failed::TooFewVectors { got, need, missing });
         }
         let submissions = self.submissions.values().map(Signed::id).collect();
         let ask = Ask::Close { round: round.id(), submissions };
@@ -394,7 +346,10 @@ impl Coordinator {
         }
         let (got, need) = (set.document().submissions.len(), round.quorum());
         if got < need {
-            return Err(Failed::TooFewVectors { got, need });
+            let named = &set.document().submissions;
+            let held = |m: &NodeId| self.submissions.get(m).is_some_and(|s| named.contains(&s.id()));
+            let missing = round.seats().iter().map(|s| s.member).filter(|m| !held(m)).collect();
+            return Err(Failed::TooFewVectors { got, need, missing });
         }
         let ask = Ask::Reveal { included: set.envelope().clone() };
         self.sets.insert(0, set);
@@ -413,10 +368,16 @@ impl Coordinator {
         let blinding = Blinding::sum(self.revealed.values().map(|(b, _)| b));
         // In the order of the set, which is that of the seats.
         let of = |id| self.submissions.values().find(|s| s.id() == id).map(|s| s.envelope().clone());
+        let counted = |m: &NodeId| self.submissions.get(m).is_some_and(|s| named.contains(&s.id()));
+        let not_counted = round.seats().iter().filter(|s| !counted(&s.member));
         let proof = Proof {
-            roster: round.roster().envelope().clone(),
+            drawn: round.drawn(),
             included: set.envelope().clone(),
             submissions: named.iter().filter_map(|id| of(*id)).collect(),
+            consents: not_counted
+                .filter_map(|s| self.consents.get(&s.member))
+                .map(|c| c.envelope().clone())
+                .collect(),
             blinding: Digest::from_bytes(blinding.to_bytes()),
         };
         let offset = u128::from(round.parameters().offset) * named.len() as u128;
@@ -434,9 +395,15 @@ impl Coordinator {
         let release = Release::of_round(&self.charter, &self.query, (proof, &proven), values, refusals, at)
             .map_err(|e| Flaw::new("release", e.to_string()))?;
         let release = Signed::new(release, secret).map_err(|e| Flaw::new("release", e.to_string()))?;
-        let ask = Ask::Countersign { release: release.envelope().clone() };
+        let json = release.envelope().to_json().map_err(|e| Flaw::new("release", e.to_string()))?;
         self.release = Some(release);
-        Ok(self.ask(Stage::Countersigning, round.aggregators().to_vec(), &ask))
+        let mut sends = self.ask(
+            Stage::Countersigning,
+            round.aggregators().to_vec(),
+            &Ask::Countersign { round: round.id() },
+        );
+        sends.iter_mut().for_each(|send| send.beside.clone_from(&json));
+        Ok(sends)
     }
 
     /// Gives the round up; where sums may have been revealed, that cannot be taken back and nobody is asked.
@@ -445,8 +412,7 @@ impl Coordinator {
         self.failed = Some(failed);
         match self.round.clone().filter(|_| !late) {
             Some(round) => {
-                let query = self.query.envelope().clone();
-                let ask = Ask::Abort { query, roster: round.roster().envelope().clone() };
+                let ask = Ask::Abort { roster: round.roster().envelope().clone() };
                 self.ask(Stage::Aborting, round.aggregators().to_vec(), &ask)
             }
             None => {
@@ -459,7 +425,7 @@ impl Coordinator {
     fn ask(&mut self, stage: Stage, to: Vec<NodeId>, ask: &Ask) -> Vec<Send> {
         self.stage = stage;
         self.waiting = to.iter().copied().collect();
-        to.into_iter().map(|to| Send { to, ask: ask.clone() }).collect()
+        to.into_iter().map(|to| Send { to, ask: ask.clone(), beside: Vec::new() }).collect()
     }
 
     fn need_round(&self) -> Result<Round, Failed> {

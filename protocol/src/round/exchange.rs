@@ -6,8 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Roster, Submission};
-use crate::{codec::base64_bytes, document::Envelope, id::Id};
+use super::message::{Drawn, Roster, Submission};
+use crate::{
+    codec::base64_bytes,
+    document::Envelope,
+    id::{Digest, Id},
+};
 
 /// Asked of one party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,19 +22,26 @@ pub enum Ask {
         /// The query.
         query: Envelope,
     },
-    /// To the aggregators: this is the roster. The reply is [`Told::Opened`].
-    Open {
+    /// To those on the roster: tell what you drew. The reply is [`Told::Drawn`].
+    Draw {
         /// The query.
         query: Envelope,
         /// The roster.
         roster: Envelope,
     },
+    /// To the aggregators: the round begins. The reply is [`Told::Opened`].
+    Open {
+        /// The query.
+        query: Envelope,
+        /// The roster, drawn.
+        drawn: Drawn,
+    },
     /// To those on the roster: hand in your vector. The reply, once it is handed in, is [`Told::Submitted`].
     Contribute {
         /// The query.
         query: Envelope,
-        /// The roster.
-        roster: Envelope,
+        /// The roster, drawn.
+        drawn: Drawn,
         /// Where a round on this plan was held before: every aggregator's word that nothing was revealed.
         aborts: Vec<Envelope>,
     },
@@ -68,15 +79,14 @@ pub enum Ask {
         /// The included set, signed by every aggregator.
         included: Envelope,
     },
-    /// To the aggregators: sign the release. The reply is [`Told::Countersigned`].
+    /// To the aggregators: sign the release, whose envelope's JSON is beside this. The reply is
+    /// [`Told::Countersigned`].
     Countersign {
-        /// The release.
-        release: Envelope,
+        /// The round.
+        round: Id<Roster>,
     },
     /// To the aggregators, in place of what would come next: give the round up. The reply is [`Told::Aborted`].
     Abort {
-        /// The query.
-        query: Envelope,
         /// The roster.
         roster: Envelope,
     },
@@ -100,6 +110,11 @@ pub enum Told {
     Known {
         /// SHA-256 of the release's envelope, by which it is fetched.
         release: crate::wire::Announcement,
+    },
+    /// 32 random bytes, to which the member's consent was bound.
+    Drawn {
+        /// They.
+        nonce: Digest,
     },
     /// The round is open here.
     Opened,

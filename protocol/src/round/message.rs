@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::Parameters;
 use crate::{
-    document::{Charter, Document, Flaw, Sealed},
+    document::{Charter, Document, Envelope, Flaw, Sealed},
     id::{Digest, Id, NodeId},
     limits,
     statistic::{Plan, Query},
@@ -19,33 +19,39 @@ pub struct Consent {
     pub version: u16,
     /// The query.
     pub query: Id<Query>,
-    /// 32 random bytes: no two consents are the same, and nobody foresees which aggregators a roster draws.
-    pub nonce: Digest,
+    /// [`draw`] of 32 random bytes, which the member tells once the roster is fixed: nobody who draws up a roster
+    /// knows which aggregators it will have.
+    pub draw: Digest,
     /// When.
     pub made_at: Timestamp,
+}
+
+/// What a member binds itself to before it tells its 32 random bytes, the `nonce`.
+pub fn draw(nonce: &Digest) -> Digest {
+    Digest::of(&[&b"hedgerow draw 1"[..], nonce.as_bytes()].concat())
 }
 
 /// A member on a roster.
 ///
 /// Written as a pair, since every member is sent all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(NodeId, Id<Consent>)", into = "(NodeId, Id<Consent>)")]
+#[serde(from = "(NodeId, Digest)", into = "(NodeId, Digest)")]
 pub struct Seat {
     /// The member.
     pub member: NodeId,
-    /// The consent that it gave, which serves for this roster and no other.
-    pub consent: Id<Consent>,
+    /// The draw of its consent, which serves for this roster and no other.
+    pub draw: Digest,
 }
 
-impl From<(NodeId, Id<Consent>)> for Seat {
-    fn from((member, consent): (NodeId, Id<Consent>)) -> Self {
-        Self { member, consent }
+impl From<(NodeId, Digest)> for Seat {
+    fn from((member, draw): (NodeId, Digest)) -> Self {
+        Self { member, draw }
     }
 }
 
-impl From<Seat> for (NodeId, Id<Consent>) {
+impl From<Seat> for (NodeId, Digest) {
     fn from(seat: Seat) -> Self {
-        (seat.member, seat.consent)
+        (seat.member, seat.draw)
     }
 }
 
@@ -67,6 +73,16 @@ pub struct Roster {
     pub parameters: Parameters,
     /// When the roster was drawn up.
     pub made_at: Timestamp,
+}
+
+/// A roster and what its seats drew: its aggregators follow from both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drawn {
+    /// The roster as signed.
+    pub roster: Envelope,
+    /// The random bytes of each seat, in the order of seats.
+    pub nonces: Vec<Digest>,
 }
 
 /// A member's vector as it was handed to the aggregators: committed to, and in shares.

@@ -13,6 +13,8 @@ mod agreed;
 pub mod commitment;
 mod coordinator;
 mod exchange;
+mod host;
+mod member;
 mod message;
 mod parameters;
 mod party;
@@ -20,16 +22,20 @@ mod proof;
 mod secure_sum;
 mod share;
 pub mod simulate;
+mod stage;
 
-pub use agreed::Round;
-pub use coordinator::{Coordinator, Failed, Outcome, Send, Stage};
+pub use agreed::{Round, Seated};
+pub use coordinator::Coordinator;
 pub use exchange::{Ask, Declined, Told};
-pub use message::{Abort, Consent, Included, Receipt, Roster, Seat, Submission, Verifiers};
+pub use host::{Delivery, Host, Mark, Step};
+pub use member::{Begun, Count, Counted};
+pub use message::{Abort, Consent, Drawn, Included, Receipt, Roster, Seat, Submission, Verifiers, draw};
 pub use parameters::{Parameters, Terms};
-pub use party::{Delivery, Host, Mark, Party, ROUND_SECONDS, Step};
+pub use party::{Party, ROUND_SECONDS};
 pub use proof::Proof;
 pub(crate) use proof::Proven;
 pub use share::NoisedShare;
+pub use stage::{Failed, Outcome, Send, Stage};
 
 #[cfg(test)]
 pub(crate) mod samples;

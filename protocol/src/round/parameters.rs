@@ -20,6 +20,10 @@ const MOST_BITS: u32 = 48;
 /// Most bits of one vector: a leader's share is 16 bytes for each, and has to fit a message.
 const MOST_VECTOR_BITS: usize = 200_000;
 
+/// Most bits of all vectors: their leader's shares fit what an aggregator holds for one round, and its part of their
+/// proofs what travels in one piece.
+const MOST_ROUND_BITS: usize = super::aggregator::MOST_HELD_BYTES / 16;
+
 /// What charter and plan say of every round on that plan.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -70,14 +74,19 @@ impl Terms {
         self.aggregators
     }
 
-    /// Fewest members on a roster: the charter's contributions, 3, and 2 more than are tolerated.
+    /// Fewest members on a roster: the charter's contributions, 3, and 2t + 1, so that two shares of noise are left
+    /// where as many drop out as may and t collude.
     pub fn fewest(&self) -> usize {
-        self.contributions.max(3).max(self.policy.tolerated.saturating_add(2)) as usize
+        let t = self.policy.tolerated;
+        self.contributions.max(3).max(t.saturating_mul(2).saturating_add(1)) as usize
     }
 
-    /// Fewest of `seats` members whose vectors make a release: n - t, and the charter's contributions.
+    /// Fewest of `seats` members whose vectors make a release: n - t + 1, and the charter's contributions. The member
+    /// who asks sees who drops out and knows its own share of noise, so it is always one of the t: whole noise is left
+    /// without it.
     pub fn quorum(&self, seats: usize) -> usize {
-        seats.saturating_sub(self.policy.tolerated as usize).max(self.contributions as usize).max(2)
+        let drop_out = (self.policy.tolerated as usize).saturating_sub(1);
+        seats.saturating_sub(drop_out).max(self.contributions as usize).max(2)
     }
 
     /// Against every aggregator together, who see each vector with its own share of noise alone.
@@ -102,8 +111,12 @@ impl Terms {
         let (s, t) = (included as f64, f64::from(self.policy.tolerated));
         let loss = self.plan.loss();
         let epsilon_at_those_nodes = loss.of_group(self.nodes_per_person).epsilon(mechanism, s)?;
-        // (epsilon, (1 + e^epsilon) edge) where no share is cut but with probability `edge` (docs/privacy.md).
-        let edge = (1.0 + (epsilon_at_those_nodes.micros() as f64 / 1e6).exp()) * (-EDGE).exp();
+        let epsilon_colluding = loss.epsilon(mechanism, s - t)?;
+        let epsilon_aggregators = self.against_aggregators(mechanism)?;
+        // (epsilon, (1 + e^epsilon) edge) where no share is cut but with probability `edge` (docs/privacy.md), for the
+        // largest epsilon that is stated.
+        let largest = epsilon_at_those_nodes.max(epsilon_colluding).max(epsilon_aggregators);
+        let edge = (1.0 + (largest.micros() as f64 / 1e6).exp()) * (-EDGE).exp();
         if edge > 1e-9 {
             return Err(Flaw::new("epsilon", "so large an epsilon leaves no useful delta"));
         }
@@ -120,8 +133,8 @@ impl Terms {
             epsilon_at_those_nodes,
             members: Some(AgainstMembers {
                 colluding: self.policy.tolerated,
-                epsilon_colluding: loss.epsilon(mechanism, s - t)?,
-                epsilon_aggregators: self.against_aggregators(mechanism)?,
+                epsilon_colluding,
+                epsilon_aggregators,
             }),
         })
     }
@@ -214,7 +227,11 @@ impl Parameters {
         if plan.cells().saturating_mul(self.bits as usize) > MOST_VECTOR_BITS {
             return Err(flaw("cells times bits are too many for one message; ask for fewer cells"));
         }
-        Ok(())
+        if seats.saturating_mul(plan.cells()).saturating_mul(self.bits as usize) > MOST_ROUND_BITS {
+            return Err(flaw("members times cells are too many for one aggregator; ask for fewer cells"));
+        }
+        // What a release of the fewest says must be sayable before anyone pays.
+        terms.guarantee(&self.mechanism, terms.quorum(seats)).map(drop)
     }
 
     /// Largest value of a member's vector: 2^bits - 1.
@@ -294,20 +311,42 @@ mod tests {
     use crate::round::samples;
 
     #[test]
-    fn shares_of_those_who_must_report_add_up() {
-        let terms = samples::terms(5, "1");
-        let parameters = Parameters::new(&terms, 5, None).unwrap();
-        assert!((parameters.mechanism.shape() - 0.25).abs() < 1e-12, "1 of 5 may be missing");
-        let Guarantee { epsilon, members: Some(members), delta_e12, .. } =
-            terms.guarantee(&parameters.mechanism, 5).unwrap()
-        else {
-            panic!("a round states what holds against members")
-        };
-        assert_eq!((epsilon.micros(), delta_e12), (1_000_000, 1));
-        assert_eq!(members.epsilon_colluding.micros(), 1_000_000);
-        assert!(members.epsilon_aggregators.micros() > 2_000_000);
-        let fewer = terms.guarantee(&parameters.mechanism, 4).unwrap().members.unwrap();
-        assert!(fewer.epsilon_colluding > members.epsilon_colluding, "one was missing and one more told");
+    fn whole_noise_is_left_without_the_asker_where_as_many_drop_out_as_may() {
+        for (members, t) in [(3u8, 1u64), (5, 1), (6, 2), (9, 3)] {
+            let terms = samples::terms(members, "1");
+            let n = u64::from(members);
+            let parameters = Parameters::new(&terms, usize::from(members), None).unwrap();
+            assert!((parameters.mechanism.shape() - 1.0 / (n - t) as f64).abs() < 1e-12);
+            let fewest = terms.quorum(usize::from(members));
+            assert_eq!(fewest as u64, n - t + 1);
+            let at = |included| terms.guarantee(&parameters.mechanism, included).unwrap();
+            // Its own share taken off by hand.
+            let without_asker =
+                terms.plan.loss().epsilon(&parameters.mechanism, fewest as f64 - 1.0).unwrap();
+            assert_eq!((at(fewest).epsilon.micros(), without_asker.micros()), (1_000_000, 1_000_000));
+            let all = at(usize::from(members));
+            let members = all.members.unwrap();
+            assert_eq!((all.epsilon.micros(), all.delta_e12), (1_000_000, 1));
+            assert_eq!((u64::from(members.colluding), members.epsilon_colluding.micros()), (t, 1_000_000));
+            assert!(members.epsilon_aggregators.micros() > 1_500_000);
+            if t > 1 {
+                let fewer = at(fewest).members.unwrap();
+                assert!(
+                    fewer.epsilon_colluding > members.epsilon_colluding,
+                    "as many dropped out as collude"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_whose_guarantee_cannot_be_stated_is_refused_before_anyone_pays() {
+        let mut terms = samples::terms(5, "2");
+        terms.nodes_per_person = 5;
+        assert!(Parameters::new(&terms, 5, None).is_ok());
+        terms.nodes_per_person = 12;
+        let flaw = Parameters::new(&terms, 5, None).unwrap_err();
+        assert!(flaw.to_string().contains("delta"), "{flaw}");
     }
 
     #[test]
@@ -365,7 +404,8 @@ mod tests {
         assert!(Parameters { mechanism: less, ..own }.check(&terms, 5).is_err());
         assert!(own.check(&samples::terms(5, "1"), 5).is_err(), "the charter counts in pure epsilon");
         let guarantee = terms.guarantee(&own.mechanism, 5).unwrap();
-        assert_eq!(guarantee.delta_e12, 1001);
+        // The charter's, and what the edge leaves at the epsilon against all aggregators.
+        assert_eq!(guarantee.delta_e12, 1006);
         let rho = guarantee.rho_e12.unwrap();
         assert!(rho < 500_000_000_000 && rho > 300_000_000_000, "{rho}: 5 shares where 4 are enough");
         let members = guarantee.members.unwrap();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     agreed::Round,
     commitment::{Blinding, Packing},
-    message::{Included, Roster, Submission},
+    message::{Consent, Drawn, Included, Roster, Seat, Submission},
     parameters::Terms,
 };
 use crate::{
@@ -17,12 +17,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// Who took part, as signed by the member who asked.
-    pub roster: Envelope,
+    /// Who took part, as signed by the member who asked, and what they drew.
+    pub drawn: Drawn,
     /// The set of vectors that were summed, as signed by every aggregator.
     pub included: Envelope,
     /// Their submissions, each with its commitment, as signed by the members.
     pub submissions: Vec<Envelope>,
+    /// The consents of those on the roster whose vectors are not in the sum, in the order of seats.
+    pub consents: Vec<Envelope>,
     /// The sum of the blinding factors: with it the total opens the commitments.
     pub blinding: Digest,
 }
@@ -31,6 +33,10 @@ pub struct Proof {
 #[derive(Debug)]
 pub(crate) struct Proven {
     pub(crate) round: Round,
+    /// Whose vectors are in the sum.
+    pub(crate) counted: Vec<NodeId>,
+    /// Who consented and whose vectors are not.
+    pub(crate) not_counted: Vec<NodeId>,
     commitments: Vec<Digest>,
     blinding: Digest,
 }
@@ -39,8 +45,8 @@ impl Proof {
     /// Checks everything but the total.
     pub(crate) fn open(&self, terms: Terms, coordinator: NodeId) -> Result<Proven, Flaw> {
         let broken = |e: crate::document::EnvelopeError| Flaw::new("round", e.to_string());
-        let roster: Signed<Roster> = self.roster.clone().open().map_err(broken)?;
-        let round = Round::new(roster, terms, coordinator)?;
+        let roster: Signed<Roster> = self.drawn.roster.clone().open().map_err(broken)?;
+        let round = Round::new(roster, self.drawn.nonces.clone(), terms, coordinator)?;
         let included: Signed<Included> = self.included.clone().open().map_err(broken)?;
         round.holds(&included)?;
         let named = &included.document().submissions;
@@ -48,6 +54,7 @@ impl Proof {
             return Err(Flaw::new("submissions", "not those of the included set"));
         }
         let mut commitments = Vec::with_capacity(named.len());
+        let mut counted = Vec::with_capacity(named.len());
         let mut last = None;
         for (envelope, named) in self.submissions.iter().zip(named) {
             let submission: Signed<Submission> = envelope.clone().open().map_err(broken)?;
@@ -60,8 +67,26 @@ impl Proof {
             }
             last = Some(place);
             commitments.push(submission.document().commitment);
+            counted.push(submission.sole_signer()?);
         }
-        Ok(Proven { round, commitments, blinding: self.blinding })
+        let not_counted: Vec<Seat> =
+            round.seats().iter().filter(|s| !counted.contains(&s.member)).copied().collect();
+        let holds = |(seat, envelope): (&Seat, &Envelope)| {
+            let consent: Signed<Consent> = envelope.clone().open().map_err(broken)?;
+            let c = consent.document();
+            let of_it = c.query == round.roster().document().query && c.draw == seat.draw;
+            if of_it && consent.sole_signer()? == seat.member {
+                Ok(())
+            } else {
+                Err(Flaw::new("consents", "not those of the seats whose vectors are not in the sum"))
+            }
+        };
+        if self.consents.len() != not_counted.len() {
+            return Err(Flaw::new("consents", "one for each seat whose vector is not in the sum"));
+        }
+        not_counted.iter().zip(&self.consents).try_for_each(holds)?;
+        let not_counted = not_counted.into_iter().map(|s| s.member).collect();
+        Ok(Proven { round, counted, not_counted, commitments, blinding: self.blinding })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     document::{NodeSecret, Signed, charter::samples::*},
-    id::Id,
+    id::{Digest, Id, NodeId},
     statistic::{Axis, Measure, Mode, Period, Plan, Query},
     time::Timestamp,
     vocabulary::Dimension,
@@ -47,10 +47,16 @@ pub(crate) fn round(members: u8, epsilon: &str) -> Round {
         charter: signed_charter_with_rounds(members).id(),
         query: Id::of(b"a query"),
         plan: terms.id(),
-        seats: ids.iter().map(|id| Seat { member: *id, consent: Id::of(id.as_bytes()) }).collect(),
+        seats: ids.iter().map(|id| Seat { member: *id, draw: draw(&nonce(id)) }).collect(),
         parameters: Parameters::new(&terms, usize::from(members), None).unwrap(),
         made_at: at(),
     };
     let lead: NodeSecret = secret(1);
-    Round::new(Signed::new(roster, &lead).unwrap(), terms, lead.node_id()).unwrap()
+    let nonces = ids.iter().map(nonce).collect();
+    Round::new(Signed::new(roster, &lead).unwrap(), nonces, terms, lead.node_id()).unwrap()
+}
+
+/// What a member draws.
+pub(crate) fn nonce(member: &NodeId) -> Digest {
+    Digest::of(member.as_bytes())
 }

@@ -34,6 +34,9 @@ struct Kept {
     round: Id<Roster>,
     aggregators: Vec<NodeId>,
     mechanism: Mechanism,
+    /// Whether Gaussian noise was added to Gaussian noise: then it is a sum of two, and must not be one of three.
+    #[serde(default)]
+    merged: bool,
     values: Vec<i64>,
 }
 
@@ -57,6 +60,7 @@ impl NoisedShare {
             round: round.id(),
             aggregators: round.aggregators().to_vec(),
             mechanism: round.parameters().mechanism,
+            merged: false,
             values,
         })
     }
@@ -85,7 +89,8 @@ impl NoisedShare {
 
     /// The same vector for another round, after [`Self::is_free`]. Where shares are larger there, noise is added
     /// to what is there already: whoever saw shares of both saw no more than the first. Smaller shares are
-    /// refused: noise cannot be taken out.
+    /// refused: noise cannot be taken out. So is Gaussian noise a third time, of which [`crate::privacy::Loss::rho`]
+    /// does not speak.
     pub fn again<R: CryptoRng + ?Sized>(&self, round: &Round, rng: &mut R) -> Result<Self, Flaw> {
         let mut next = Self(Kept {
             round: round.id(),
@@ -94,6 +99,10 @@ impl NoisedShare {
             ..self.0.clone()
         });
         if let Some(more) = self.0.mechanism.missing_to(&next.0.mechanism)? {
+            if self.0.merged {
+                return Err(Flaw::new("share", "noise was added to it before"));
+            }
+            next.0.merged = more.sigma().is_some();
             more.add_to(&mut next.0.values, rng)?;
         }
         Ok(next)

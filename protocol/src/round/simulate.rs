@@ -6,17 +6,17 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    Ask, Coordinator, Declined, Delivery, Failed, Host, Mark, NoisedShare, Outcome, Party, Roster, Send,
-    Stage, Step, Told,
+    Ask, Coordinator, Declined, Delivery, Drawn, Failed, Host, Mark, NoisedShare, Outcome, Party, Roster,
+    Send, Stage, Step, Told,
 };
 use crate::{
-    document::{Charter, Envelope, Flaw, NodeSecret, Signed},
+    document::{Charter, Flaw, NodeSecret, Signed},
     facet::Facet,
     id::{Id, NodeId},
     privacy::{Accountant, AuthoriseError, Charge, Permit},
@@ -128,6 +128,13 @@ impl Node {
     /// Replaces its records.
     pub fn records(&mut self, facets: Vec<Facet>) {
         self.facets = facets;
+    }
+
+    /// What it says to an ask; nothing if its disk fails.
+    fn handle(&mut self, from: NodeId, ask: Ask, beside: Vec<u8>, at: Timestamp) -> Option<Step> {
+        let Self { secret, charter, facets, disk, accountant, party, rng, .. } = self;
+        let mut desk = Desk { secret, charter, facets, disk, accountant };
+        party.handle(from, ask, beside, at, &mut desk, rng).ok()
     }
 
     /// What is in memory is gone; the ledger is read again.
@@ -306,6 +313,12 @@ impl World {
         self.nodes.get_mut(id)
     }
 
+    /// Asks one node without a network: what `from` would be told.
+    pub fn ask(&mut self, from: NodeId, to: &NodeId, ask: Ask) -> Option<Step> {
+        let at = self.now();
+        self.nodes.get_mut(to)?.handle(from, ask, Vec::new(), at)
+    }
+
     /// Bytes that were sent so far, heads and what was beside them.
     pub const fn bytes(&self) -> u64 {
         self.bytes
@@ -321,14 +334,14 @@ impl World {
     pub fn round(
         &mut self,
         query: Signed<Query>,
-        before: Option<(Envelope, Envelope)>,
+        before: Option<Drawn>,
         tamper: &mut Tamper<'_>,
-    ) -> (Result<Outcome, Failed>, Option<(Envelope, Envelope)>) {
+    ) -> (Result<Outcome, Failed>, Option<Drawn>) {
         let asker = match query.sole_signer() {
             Ok(asker) => asker,
             Err(flaw) => return (Err(flaw.into()), None),
         };
-        let mut lead = match Coordinator::new(self.charter.clone(), query.clone(), before) {
+        let mut lead = match Coordinator::new(self.charter.clone(), query, before, BTreeSet::new()) {
             Ok(lead) => lead,
             Err(flaw) => return (Err(flaw.into()), None),
         };
@@ -360,13 +373,13 @@ impl World {
         }
         self.calls.clear();
         self.pending.clear();
-        let round = lead.round().map(|r| (query.envelope().clone(), r.roster().envelope().clone()));
-        (lead.outcome(), round)
+        let attempt = lead.attempt();
+        (lead.outcome(), attempt)
     }
 
     fn ask_all(&mut self, from: NodeId, sends: Vec<Send>, stage: Stage, tamper: &mut Tamper<'_>) {
-        for Send { to, ask } in sends {
-            self.call(from, to, ask, Vec::new(), None, tamper);
+        for Send { to, ask, beside } in sends {
+            self.call(from, to, ask, beside, None, tamper);
         }
         self.at(self.weather.stage, Event::Over { stage });
     }
@@ -448,11 +461,7 @@ impl World {
             Says::Ask(ask) => {
                 let at = self.now();
                 let Some(node) = self.nodes.get_mut(&to).filter(|n| !n.down) else { return };
-                let Node { secret, charter, facets, disk, accountant, party, rng, .. } = node;
-                let mut desk = Desk { secret, charter, facets, disk, accountant };
-                let step = party.handle(from, ask, beside, at, &mut desk, rng);
-                // A disk that fails answers nobody.
-                let Ok(Step { deliver, told, beside }) = step else { return };
+                let Some(Step { deliver, told, beside }) = node.handle(from, ask, beside, at) else { return };
                 if deliver.is_empty() {
                     self.fly(number, to, from, Says::Told(told), beside, tamper);
                     return;

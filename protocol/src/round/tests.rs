@@ -20,7 +20,8 @@ use crate::{
     statistic::{Exact, Plan, Query, SampleKey},
 };
 
-const MEMBERS: u8 = 5;
+/// Of six, two may collude, or one drop out and one collude.
+const MEMBERS: u8 = 6;
 
 fn records(n: u8) -> Vec<Facet> {
     (0..u64::from(n) * 40)
@@ -59,10 +60,15 @@ fn sound(release: &Signed<Release>) {
     assert!(report.holds(), "{:#?}", report.checks());
 }
 
+/// The round of a roster for [`question`] at epsilon 1.
+fn opened(drawn: &Drawn) -> Round {
+    let (roster, nonces) = (drawn.roster.clone().open().unwrap(), drawn.nonces.clone());
+    Round::new(roster, nonces, samples::terms(MEMBERS, "1"), secret(1).node_id()).unwrap()
+}
+
 /// Who is to sign a release: the asker, and the aggregators.
 fn signers(release: &Signed<Release>) -> BTreeSet<NodeId> {
-    let roster = release.document().round.as_ref().unwrap().roster.clone().open().unwrap();
-    let round = Round::new(roster, samples::terms(MEMBERS, "1"), secret(1).node_id()).unwrap();
+    let round = opened(&release.document().round.as_ref().unwrap().drawn);
     round.aggregators().iter().copied().chain([secret(1).node_id()]).collect()
 }
 
@@ -93,7 +99,7 @@ fn a_round_gives_the_sum_with_the_noise_of_a_trusted_centre_and_everyone_pays_on
     let release = released(outcome);
     sound(&release);
     let r = release.document();
-    assert_eq!(r.counted(), 5);
+    assert_eq!(r.counted(), 6);
     assert_eq!(release.signers().len(), signers(&release).len(), "the asker and both aggregators");
     let exact = exact_sum(&r.plan, 1..=MEMBERS);
     let half = i64::try_from(r.interval.half_width).unwrap();
@@ -103,7 +109,7 @@ fn a_round_gives_the_sum_with_the_noise_of_a_trusted_centre_and_everyone_pays_on
     assert!(errors.iter().all(|e| *e <= half * 5), "{errors:?}");
     assert!(errors.iter().filter(|e| **e <= half).count() * 10 >= errors.len() * 8, "{errors:?}");
     assert!(errors.iter().any(|e| *e > 0), "no noise");
-    assert_eq!(spent(&world), [1_000_000; 5]);
+    assert_eq!(spent(&world), [1_000_000; 6]);
 }
 
 #[test]
@@ -113,16 +119,14 @@ fn a_bad_network_slows_a_round_and_changes_nothing_else() {
         let mut world = world(storm, seed);
         let release = released(world.round(question("1"), None, &mut pass).0);
         sound(&release);
-        assert_eq!(spent(&world), [1_000_000; 5]);
+        assert_eq!(spent(&world), [1_000_000; 6]);
     }
 }
 
 /// The aggregator at `place` of the round that `flight` opens.
 fn aggregators(flight: &Flight) -> Option<Vec<NodeId>> {
-    let Says::Ask(Ask::Open { roster, .. }) = &flight.message else { return None };
-    let roster: Signed<Roster> = roster.clone().open().unwrap();
-    let round = Round::new(roster, samples::terms(MEMBERS, "1"), secret(1).node_id()).unwrap();
-    Some(round.aggregators().to_vec())
+    let Says::Ask(Ask::Open { drawn, .. }) = &flight.message else { return None };
+    Some(opened(drawn).aggregators().to_vec())
 }
 
 fn other_than_asker(aggregators: &[NodeId]) -> NodeId {
@@ -132,9 +136,9 @@ fn other_than_asker(aggregators: &[NodeId]) -> NodeId {
 /// Runs a round in which `tamper` also knows the aggregators.
 fn tampered(
     world: &mut World,
-    before: Option<(Envelope, Envelope)>,
+    before: Option<Drawn>,
     tamper: &mut dyn FnMut(&mut Flight, &[NodeId]) -> Fate,
-) -> (Result<Outcome, Failed>, Option<(Envelope, Envelope)>) {
+) -> (Result<Outcome, Failed>, Option<Drawn>) {
     let mut known = Vec::new();
     world.round(question("1"), before, &mut |flight| {
         known = aggregators(flight).unwrap_or_else(|| std::mem::take(&mut known));
@@ -150,20 +154,28 @@ fn an_aggregator_that_stops_before_the_reveal_costs_nothing_more_when_it_is_back
     let (outcome, attempt) = tampered(&mut world, None, &mut |flight, aggregators| {
         watch.see(flight);
         match &flight.message {
-            Says::Ask(Ask::Prepare { .. }) if flight.to == aggregators[1] => {
-                Fate::Crash(aggregators[1], 130_000)
+            Says::Ask(Ask::Prepare { .. }) if flight.to == other_than_asker(aggregators) => {
+                Fate::Crash(flight.to, 130_000)
             }
             _ => Fate::Pass,
         }
     });
     let failed = outcome.unwrap_err();
     assert!(matches!(failed, Failed::Aggregators { stage: Stage::Preparing, .. }), "{failed}");
+    // A second try ends before vectors are asked for: what the first one left is still there to be freed.
+    let (outcome, again) = tampered(&mut world, attempt.clone(), &mut |flight, _| match &flight.message {
+        Says::Ask(Ask::Open { .. }) => Fate::Lose,
+        _ => Fate::Pass,
+    });
+    let failed = outcome.unwrap_err();
+    assert!(matches!(failed, Failed::Aggregators { stage: Stage::Opening, .. }), "{failed}");
+    assert_eq!(again, None);
     let (outcome, _) = tampered(&mut world, attempt, &mut |flight, _| {
         watch.see(flight);
         Fate::Pass
     });
     sound(&released(outcome));
-    assert_eq!(spent(&world), [1_000_000; 5], "held again, nobody paid twice");
+    assert_eq!(spent(&world), [1_000_000; 6], "held again, nobody paid twice");
     assert!(watch.0.values().all(|sent| sent.len() == 2));
 }
 
@@ -180,10 +192,10 @@ fn an_aggregator_that_stays_away_costs_anew() {
     let (outcome, _) = tampered(&mut world, attempt, &mut |_, _| Fate::Pass);
     let release = released(outcome);
     sound(&release);
-    assert_eq!(release.document().counted(), 4);
+    assert_eq!(release.document().counted(), 5);
     let mut all = spent(&world);
     all.sort_unstable();
-    assert_eq!(all, [1_000_000, 2_000_000, 2_000_000, 2_000_000, 2_000_000]);
+    assert_eq!(all, [1_000_000, 2_000_000, 2_000_000, 2_000_000, 2_000_000, 2_000_000]);
 }
 
 #[test]
@@ -210,7 +222,7 @@ fn an_aggregator_that_stops_between_the_reveals_ends_the_round_for_good() {
     assert!(matches!(outcome.unwrap_err(), Failed::Aggregators { stage: Stage::Revealing, .. }));
     let (outcome, _) = tampered(&mut world, attempt, &mut |_, _| Fate::Pass);
     sound(&released(outcome));
-    assert_eq!(spent(&world), [2_000_000; 5], "one aggregator had revealed: nobody may reuse a vector");
+    assert_eq!(spent(&world), [2_000_000; 6], "one aggregator had revealed: nobody may reuse a vector");
 }
 
 #[test]
@@ -230,39 +242,59 @@ fn an_aggregator_that_reveals_a_wrong_sum_is_caught_by_the_commitments() {
     }
 }
 
+/// A member may change its shares after the proof was made, and sign what it changed: every aggregator holds the same
+/// submission, and the proof does not hold for it.
 #[test]
 fn a_member_whose_values_are_out_of_range_is_left_out() {
     let mut world = world(Weather::default(), 7);
     let cheat = secret(4);
-    let mut blobs: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
+    let mut changed: Option<(Envelope, BTreeMap<NodeId, Vec<u8>>)> = None;
+    let mut own: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
+    let mut left_out = 0;
     let (outcome, _) = tampered(&mut world, None, &mut |flight, aggregators| {
-        // Whoever shares a vector whose first bit is not a bit has no proof for it: here the share is changed, and
-        // its hash signed, after the proof was made.
-        if let Says::Ask(Ask::Deliver { submission }) = &mut flight.message
-            && flight.from == cheat.node_id()
-        {
-            let share = blobs.entry(flight.to).or_insert_with(|| {
+        if flight.from != cheat.node_id() {
+            if let Says::Told(Told::Included { envelope }) = &flight.message {
+                let set: Signed<Included> = envelope.clone().open().unwrap();
+                left_out += usize::from(set.document().submissions.len() == 5);
+            }
+            return Fate::Pass;
+        }
+        match &mut flight.message {
+            Says::Ask(Ask::Deliver { submission }) => {
+                // The first bit of the first value is no bit: 7 is added to the leader's share of it.
                 let mut share = flight.beside.clone();
                 if flight.to == aggregators[0] {
                     share[32 * aggregators.len()] ^= 7;
                 }
-                share
-            });
-            let mut changed = submission.clone().open::<Submission>().unwrap().document().clone();
-            let place = aggregators.iter().position(|a| *a == flight.to).unwrap();
-            changed.shares[place] = crate::id::Digest::of(share);
-            // The same submission for both: only the leader's share differs from what was proven.
-            if place == 1 {
-                return Fate::Pass;
+                own.insert(flight.to, share);
+                let Some((envelope, shares)) = &changed else {
+                    if own.len() == aggregators.len() {
+                        let mut forged = submission.clone().open::<Submission>().unwrap().document().clone();
+                        forged.shares = aggregators.iter().map(|a| crate::id::Digest::of(&own[a])).collect();
+                        let forged = Signed::new(forged, &cheat).unwrap().envelope().clone();
+                        changed = Some((forged, own.clone()));
+                    }
+                    // It is asked again once both are known.
+                    return Fate::Lose;
+                };
+                *submission = envelope.clone();
+                flight.beside.clone_from(&shares[&flight.to]);
             }
-            *submission = Signed::new(changed, &cheat).unwrap().envelope().clone();
-            flight.beside = share.clone();
+            Says::Told(Told::Submitted { envelope }) => {
+                *envelope = changed.as_ref().unwrap().0.clone();
+            }
+            Says::Told(Told::Included { envelope }) => {
+                let set: Signed<Included> = envelope.clone().open().unwrap();
+                left_out += usize::from(set.document().submissions.len() == 5);
+            }
+            _ => {}
         }
         Fate::Pass
     });
     let release = released(outcome);
     sound(&release);
-    assert_eq!(release.document().counted(), 4);
+    assert_eq!(release.document().counted(), 5);
+    assert_eq!(left_out, 2, "both aggregators held its report and found that the proof does not hold");
 }
 
 #[test]
@@ -283,7 +315,7 @@ fn a_member_that_hands_in_two_reports_is_left_out() {
     });
     let release = released(outcome);
     sound(&release);
-    assert_eq!(release.document().counted(), 4);
+    assert_eq!(release.document().counted(), 5);
 }
 
 #[test]
@@ -311,7 +343,8 @@ fn a_member_that_commits_to_another_vector_spoils_the_round_and_is_not_believed(
 fn a_member_that_hands_in_nothing_is_left_out_and_one_too_many_ends_the_round() {
     for (silent, holds) in [(vec![2], true), (vec![2, 3], false)] {
         let mut world = world(Weather::default(), 10);
-        let silent: Vec<NodeId> = silent.into_iter().map(|n| secret(n).node_id()).collect();
+        let mut silent: Vec<NodeId> = silent.into_iter().map(|n| secret(n).node_id()).collect();
+        silent.sort_unstable();
         let (outcome, _) = tampered(&mut world, None, &mut |flight, _| match &flight.message {
             Says::Ask(Ask::Contribute { .. }) if silent.contains(&flight.to) => Fate::Lose,
             _ => Fate::Pass,
@@ -319,9 +352,9 @@ fn a_member_that_hands_in_nothing_is_left_out_and_one_too_many_ends_the_round() 
         if holds {
             let release = released(outcome);
             sound(&release);
-            assert_eq!(release.document().counted(), 4);
+            assert_eq!(release.document().counted(), 5);
         } else {
-            assert_eq!(outcome.unwrap_err(), Failed::TooFewVectors { got: 3, need: 4 });
+            assert_eq!(outcome.unwrap_err(), Failed::TooFewVectors { got: 4, need: 5, missing: silent });
         }
     }
 }
@@ -366,7 +399,7 @@ fn an_aggregator_reveals_only_over_the_one_set_that_all_signed() {
                 let mut other = set.document().clone();
                 match wrong {
                     "another set" => other.submissions.reverse(),
-                    "one missing" => other.submissions.truncate(4),
+                    "one missing" => other.submissions.truncate(5),
                     _ => {}
                 }
                 let own = (1..=MEMBERS).map(secret).find(|s| s.node_id() == aggregators[0]).unwrap();
@@ -404,23 +437,167 @@ fn an_aggregator_asked_early_reveals_nothing() {
 
 #[test]
 fn two_rosters_for_two_halves_make_no_release_and_no_second_vector() {
-    let mut world = world(Weather::default(), 13);
-    let lead = secret(1);
-    let mut watch = Watch::default();
+    for when in ["drawing", "contributing"] {
+        let mut world = world(Weather::default(), 13);
+        let lead = secret(1);
+        let mut watch = Watch::default();
+        let (outcome, _) = tampered(&mut world, None, &mut |flight, _| {
+            watch.see(flight);
+            let half = [2, 3].contains(&(1..=MEMBERS).find(|n| secret(*n).node_id() == flight.to).unwrap());
+            let roster = match &mut flight.message {
+                Says::Ask(Ask::Draw { roster, .. }) if when == "drawing" => roster,
+                Says::Ask(Ask::Contribute { drawn, .. }) if when == "contributing" => &mut drawn.roster,
+                _ => return Fate::Pass,
+            };
+            if half {
+                let mut other = roster.clone().open::<Roster>().unwrap().document().clone();
+                other.made_at = other.made_at.plus_seconds(1);
+                *roster = Signed::new(other, &lead).unwrap().envelope().clone();
+            }
+            Fate::Pass
+        });
+        // Who told what it drew for one roster hands in nothing for another, and pays nothing.
+        let failed = outcome.unwrap_err();
+        assert!(matches!(failed, Failed::TooFewVectors { got: 4, need: 5, .. }), "{failed:?}");
+        assert!(watch.0.values().all(|sent| sent.len() == 1), "a consent serves one roster");
+        let mut all = spent(&world);
+        all.sort_unstable();
+        assert_eq!(all, [0, 0, 1_000_000, 1_000_000, 1_000_000, 1_000_000]);
+    }
+}
+
+/// Asks one node of `world` by itself, as whoever holds `from` would.
+fn asked(world: &mut World, from: u8, to: u8, ask: Ask) -> Told {
+    world.ask(secret(from).node_id(), &secret(to).node_id(), ask).unwrap().told
+}
+
+/// Rosters on the consent of `to`, each with another draw of its own for the asker, until it tells no more.
+#[test]
+fn whoever_asks_learns_the_aggregators_of_few_rosters_and_of_none_before_it_is_fixed() {
+    let mut world = world(Weather::default(), 18);
+    let query = question("1");
+    let terms = samples::terms(MEMBERS, "1");
+    let mut told = 0;
+    for n in 0..20u8 {
+        let convene = Ask::Convene { query: query.envelope().clone() };
+        let Told::Consent { envelope } = asked(&mut world, 1, 2, convene) else { panic!("no consent") };
+        let consent: Signed<Consent> = envelope.open().unwrap();
+        let seat = |member: u8| {
+            let own = draw(&crate::id::Digest::of(&[n, member]));
+            let draw = if member == 2 { consent.document().draw } else { own };
+            Seat { member: secret(member).node_id(), draw }
+        };
+        let mut seats: Vec<Seat> = (1..=MEMBERS).map(seat).collect();
+        seats.sort_unstable_by_key(|s| s.member);
+        let mut roster = Roster {
+            version: 1,
+            charter: signed_charter_with_rounds(MEMBERS).id(),
+            query: query.id(),
+            plan: terms.id(),
+            seats,
+            parameters: Parameters::new(&terms, usize::from(MEMBERS), None).unwrap(),
+            made_at: samples::at(),
+        };
+        let mut drawn = |roster: &Roster| {
+            let roster = Signed::new(roster.clone(), &secret(1)).unwrap().envelope().clone();
+            asked(&mut world, 1, 2, Ask::Draw { query: query.envelope().clone(), roster })
+        };
+        match drawn(&roster) {
+            Told::Drawn { nonce } => {
+                told += 1;
+                assert_eq!(draw(&nonce), consent.document().draw);
+                // Now that it knows, it cannot change the roster.
+                roster.seats.retain(|s| s.member != secret(3).node_id());
+                roster.parameters = Parameters::new(&terms, usize::from(MEMBERS) - 1, None).unwrap();
+                assert_eq!(drawn(&roster), Told::Declined { why: Declined::Contradiction });
+            }
+            other => assert_eq!(other, Told::Declined { why: Declined::Busy }),
+        }
+    }
+    assert_eq!(told, 12);
+    assert_eq!(spent(&world), [0; 6]);
+}
+
+#[test]
+fn who_consents_and_does_not_draw_is_named_and_nothing_is_spent() {
+    let mut world = world(Weather::default(), 19);
+    let quiet = secret(5).node_id();
+    let (outcome, attempt) = tampered(&mut world, None, &mut |flight, _| match &flight.message {
+        Says::Ask(Ask::Draw { .. }) if flight.to == quiet => Fate::Lose,
+        // Other bytes than its consent is bound to count as silence.
+        _ => Fate::Pass,
+    });
+    assert_eq!(outcome.unwrap_err(), Failed::Undrawn { missing: vec![quiet] });
+    assert_eq!((attempt, spent(&world)), (None, vec![0; 6]));
     let (outcome, _) = tampered(&mut world, None, &mut |flight, _| {
-        watch.see(flight);
-        if let Says::Ask(Ask::Contribute { roster, .. }) = &mut flight.message
-            && [2, 3].contains(&(1..=MEMBERS).find(|n| secret(*n).node_id() == flight.to).unwrap())
+        if let Says::Told(Told::Drawn { nonce }) = &mut flight.message
+            && flight.from == quiet
         {
-            let mut other = roster.clone().open::<Roster>().unwrap().document().clone();
-            other.made_at = other.made_at.plus_seconds(1);
-            *roster = Signed::new(other, &lead).unwrap().envelope().clone();
+            *nonce = crate::id::Digest::of(b"what I would rather have drawn");
         }
         Fate::Pass
     });
-    assert!(matches!(outcome.unwrap_err(), Failed::TooFewVectors { got: 3, need: 4 }));
-    assert!(watch.0.values().all(|sent| sent.len() == 1), "a consent serves one roster");
-    assert!(spent(&world).iter().all(|s| *s == 1_000_000));
+    assert_eq!(outcome.unwrap_err(), Failed::Undrawn { missing: vec![quiet] });
+}
+
+#[test]
+fn one_member_marks_few_rounds_on_anothers_disk() {
+    let mut world = world(Weather::default(), 20);
+    let round = samples::round(MEMBERS, "1");
+    let mut aborted = 0;
+    for n in 0..100 {
+        let mut roster = round.roster().document().clone();
+        roster.made_at = roster.made_at.plus_seconds(n);
+        let roster = Signed::new(roster, &secret(1)).unwrap().envelope().clone();
+        aborted += usize::from(matches!(
+            asked(&mut world, 1, 2, Ask::Abort { roster: roster.clone() }),
+            Told::Aborted { .. }
+        ));
+        // Nobody gives up another's round.
+        assert_eq!(
+            asked(&mut world, 3, 2, Ask::Abort { roster }),
+            Told::Declined { why: Declined::NotAcceptable }
+        );
+    }
+    assert_eq!(aborted, 60);
+}
+
+#[test]
+fn who_took_part_and_was_not_counted_is_named_by_its_own_consent() {
+    let mut world = world(Weather::default(), 21);
+    let quiet = secret(2).node_id();
+    let (outcome, _) = tampered(&mut world, None, &mut |flight, _| match &flight.message {
+        Says::Ask(Ask::Contribute { .. }) if flight.to == quiet => Fate::Lose,
+        _ => Fate::Pass,
+    });
+    let release = released(outcome);
+    sound(&release);
+    let detail = |r: &Release| {
+        let report = verify(&Signed::new(r.clone(), &secret(1)).unwrap().envelope().to_json().unwrap(), None);
+        let accounted = report.checks().iter().find(|c| c.name == "accounted").unwrap();
+        (report.holds(), accounted.detail.clone())
+    };
+    let r = release.document().clone();
+    assert_eq!(
+        detail(&r),
+        (true, "5 contributed, 1 consented and were not counted, 0 refused, 0 were silent".into())
+    );
+    let proof = |change: &dyn Fn(&mut Proof)| {
+        let mut r = r.clone();
+        change(r.round.as_mut().unwrap());
+        detail(&r).0
+    };
+    assert!(!proof(&|p| p.consents.clear()));
+    assert!(!proof(&|p| {
+        let own: Signed<Consent> = p.consents[0].clone().open().unwrap();
+        p.consents[0] = Signed::new(own.document().clone(), &secret(3)).unwrap().envelope().clone();
+    }));
+    assert!(!proof(&|p| {
+        let mut own = p.consents[0].clone().open::<Consent>().unwrap().document().clone();
+        own.draw = crate::id::Digest::of(b"another");
+        p.consents[0] = Signed::new(own, &secret(2)).unwrap().envelope().clone();
+    }));
+    assert!(!proof(&|p| p.consents.push(p.consents[0].clone())));
 }
 
 #[test]
@@ -437,7 +614,7 @@ fn a_member_that_stops_after_the_charge_is_charged_and_never_asked_to_pay_for_it
     });
     let release = released(outcome);
     sound(&release);
-    assert_eq!(release.document().counted(), 4);
+    assert_eq!(release.document().counted(), 5);
     assert_eq!(world.nodes()[&late].charges().len(), 1, "charged, though nothing of it was summed");
 }
 
@@ -462,7 +639,7 @@ fn a_researcher_who_repeats_and_intersects_pays_until_the_ledger_refuses() {
             assert!(matches!(&failed, Failed::TooFewVectors { got: 0, .. }), "{failed}");
         }
     }
-    assert_eq!(spent(&world), [5_000_000; 5]);
+    assert_eq!(spent(&world), [5_000_000; 6]);
 }
 
 /// Two federations that differ in one person's records: all that is said is the same to the byte, but for what is
@@ -483,22 +660,15 @@ fn nothing_but_the_release_depends_on_records() {
             let head = flight.head();
             let hides_nothing = matches!(
                 &flight.message,
-                Says::Ask(Ask::Convene { .. } | Ask::Open { .. } | Ask::Contribute { .. })
-                    | Says::Told(Told::Consent { .. } | Told::Opened | Told::Kept)
+                Says::Ask(Ask::Convene { .. } | Ask::Draw { .. } | Ask::Open { .. } | Ask::Contribute { .. })
+                    | Says::Told(Told::Consent { .. } | Told::Drawn { .. } | Told::Opened | Told::Kept)
             );
             let last = matches!(
                 &flight.message,
                 Says::Ask(Ask::Countersign { .. }) | Says::Told(Told::Countersigned { .. })
             );
-            let length = if last { 0 } else { head.len() };
-            said.push((
-                flight.at,
-                flight.from,
-                flight.to,
-                hides_nothing.then_some(head),
-                length,
-                flight.beside.len(),
-            ));
+            let (length, beside) = if last { (0, 0) } else { (head.len(), flight.beside.len()) };
+            said.push((flight.at, flight.from, flight.to, hides_nothing.then_some(head), length, beside));
             Fate::Pass
         });
         let release = released(outcome);
@@ -514,7 +684,7 @@ proptest! {
     /// one set, and no node hands out a vector that its ledger did not pay for.
     #[test]
     fn crashes_at_any_step_never_undercharge(
-        seed: u64, crashes in prop::collection::vec((0u64..160, 1u8..=5, 10u64..200_000), 0..4), storm: bool
+        seed: u64, crashes in prop::collection::vec((0u64..200, 1u8..=6, 10u64..200_000), 0..4), storm: bool
     ) {
         let weather = if storm {
             Weather { delay: (5, 2_000), loss_ppm: 100_000, twice_ppm: 100_000, ..Weather::default() }
@@ -582,13 +752,19 @@ fn a_release_of_a_round_that_was_changed_is_refused_by_the_check_named_for_it() 
     fails(&|r| r.values[0] = -1_000_000_000, "total");
     fails(&|r| r.interval.half_width -= 1, "interval");
     fails(&|r| r.guarantee.epsilon = MicroEpsilon::from_micros(900_000), "guarantee");
-    fails(&|r| r.guarantee.members.as_mut().unwrap().colluding = 2, "guarantee");
+    fails(&|r| r.guarantee.members.as_mut().unwrap().colluding = 1, "guarantee");
     fails(
         &|r| r.guarantee.members.as_mut().unwrap().epsilon_aggregators = MicroEpsilon::from_micros(1_000_000),
         "guarantee",
     );
+    for other in [900_000, 1_100_000] {
+        let other = MicroEpsilon::from_micros(other);
+        fails(&|r| r.guarantee.members.as_mut().unwrap().epsilon_colluding = other, "guarantee");
+        fails(&|r| r.guarantee.epsilon_at_those_nodes = other, "guarantee");
+    }
     fails(&|r| r.guarantee.delta_e12 = 0, "guarantee");
-    fails(&|r| r.round.as_mut().unwrap().submissions.truncate(4), "contributions");
+    fails(&|r| r.round.as_mut().unwrap().drawn.nonces.swap(0, 1), "contributions");
+    fails(&|r| r.round.as_mut().unwrap().submissions.truncate(5), "contributions");
     fails(&|r| r.round.as_mut().unwrap().submissions.swap(0, 1), "contributions");
     fails(&|r| r.round.as_mut().unwrap().blinding = crate::id::Digest::of(b"x"), "total");
     fails(&|r| r.silent.push(secret(1).node_id()), "accounted");

@@ -12,7 +12,7 @@ use hedgerow_protocol::{
     privacy::{Accounting, Mechanism, Unit},
     release::Release,
     round::{
-        Abort, Consent, Included, Outcome, Receipt, Roster, Submission, Verifiers,
+        Abort, Consent, Included, Outcome, Receipt, Roster, Submission, Verifiers, draw,
         simulate::{Fate, Weather, World},
     },
     statistic::{Axis, Bounded, Measure, Mode, Query},
@@ -101,7 +101,7 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
     let whole = release("release", charter(), query());
     let counted = release("release_zcdp", other_charter(), mean_under_zcdp());
     let proof = whole.document().round.clone().unwrap();
-    let roster: Signed<Roster> = proof.roster.clone().open().unwrap();
+    let roster: Signed<Roster> = proof.drawn.roster.clone().open().unwrap();
     let included: Signed<Included> = proof.included.clone().open().unwrap();
     let submissions: Vec<Signed<Submission>> =
         proof.submissions.iter().map(|s| s.clone().open().unwrap()).collect();
@@ -109,7 +109,7 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
     let consent = Consent {
         version: 1,
         query: Signed::new(query(), &secret(1)).unwrap().id(),
-        nonce: Digest::of(b"a nonce"),
+        draw: draw(&Digest::of(b"a nonce")),
         made_at: query().asked_at,
     };
     let receipt = Receipt {
@@ -194,8 +194,15 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
         "bad_charter_tolerates_too_many",
         "charter",
         Some("flaw"),
-        "Four of five may collude.",
-        changed(&c, &[1, 2, 3], |v| v["privacy"]["round"]["tolerated"] = json!(4)),
+        "Three of five may collude.",
+        changed(&c, &[1, 2, 3], |v| v["privacy"]["round"]["tolerated"] = json!(3)),
+    );
+    add(
+        "bad_charter_tolerates_none",
+        "charter",
+        Some("flaw"),
+        "Not even the member who asks, who knows its own share of noise.",
+        changed(&c, &[1, 2, 3], |v| v["privacy"]["round"]["tolerated"] = json!(0)),
     );
     add(
         "bad_charter_cap_below_a_query",
@@ -244,11 +251,11 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
         changed(&q, &[1], |v| v["measure"]["mean"]["field"] = json!("age")),
     );
     add(
-        "bad_consent_short_nonce",
+        "bad_consent_short_draw",
         "consent",
         Some("payload"),
-        "A nonce of 31 bytes.",
-        changed(&consent, &[2], |v| v["nonce"] = json!("00".repeat(31))),
+        "A draw of 31 bytes.",
+        changed(&consent, &[2], |v| v["draw"] = json!("00".repeat(31))),
     );
     add(
         "bad_roster_version",
@@ -313,6 +320,16 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
             r.guarantee.members.as_mut().unwrap().epsilon_aggregators = "1".parse().unwrap();
         },
     );
+    bad("bad_release_epsilon_colluding", "guarantee", "Less against members than there is.", &mut |r| {
+        r.guarantee.members.as_mut().unwrap().epsilon_colluding = "0.5".parse().unwrap();
+    });
+    bad("bad_release_draws", "contributions", "Two draws have changed places.", &mut |r| {
+        of(r).drawn.nonces.swap(0, 1)
+    });
+    bad("bad_release_consents", "contributions", "A consent of a seat that was counted.", &mut |r| {
+        let consent = Signed::new(consent.clone(), &secret(2)).unwrap();
+        of(r).consents.push(consent.envelope().clone())
+    });
     bad("bad_release_delta", "guarantee", "No delta.", &mut |r| r.guarantee.delta_e12 = 0);
     bad("bad_release_mechanism", "guarantee", "Other noise than the roster's.", &mut |r| {
         r.mechanism = Mechanism::DiscreteGaussian { sigma_sixteenths: 64 };
@@ -376,7 +393,8 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
         "contributions",
         "The roster is not of the member who asks.",
         &mut |r| {
-            of(r).roster = Signed::new(roster.document().clone(), &secret(2)).unwrap().envelope().clone();
+            of(r).drawn.roster =
+                Signed::new(roster.document().clone(), &secret(2)).unwrap().envelope().clone();
         },
     );
     bad(
@@ -388,7 +406,7 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
             if let Mechanism::LaplaceShares { shape_denominator, .. } = &mut other.parameters.mechanism {
                 *shape_denominator *= 2;
             }
-            of(r).roster = Signed::new(other, &secret(1)).unwrap().envelope().clone();
+            of(r).drawn.roster = Signed::new(other, &secret(1)).unwrap().envelope().clone();
         },
     );
     let r = whole.document();
