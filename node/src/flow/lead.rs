@@ -31,7 +31,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Stages that a round passes through, for progress.
 pub(super) const STAGES: u64 = 9;
 
-/// Rounds that are led for one question, where members do not keep to it: each time without them.
+/// Rounds that are led for one question where members do not keep to it, each time without them, as long as that costs
+/// nobody more.
 const TRIES: usize = 4;
 
 /// Leads a round on `query` to its release. `told` hears how far it is.
@@ -47,7 +48,8 @@ pub(super) async fn lead(
         if let Some(release) = stored(node, &plan)? {
             return Ok(release);
         }
-        let missing = match once(node, rounds, (&query, &plan), without.clone(), told).await? {
+        let (outcome, free) = once(node, rounds, (&query, &plan), without.clone(), told).await?;
+        let missing = match outcome {
             Ok(Outcome::Release(release)) => return Ok(*release),
             // Taken for true only once it is here and verified as an answer to this plan.
             Ok(Outcome::Known(from, announcement)) => {
@@ -60,7 +62,7 @@ pub(super) async fn lead(
                 vec![from]
             }
             Err(Failed::Undrawn { missing } | Failed::TooFewVectors { missing, .. })
-                if again < TRIES && !missing.contains(&node.id()) =>
+                if free && again < TRIES && !missing.contains(&node.id()) =>
             {
                 missing
             }
@@ -78,14 +80,14 @@ pub(super) async fn lead(
     Err(NodeError::new(Class::Network, "members do not keep to the round; ask again later, or with --local"))
 }
 
-/// Leads one round, without those members.
+/// Leads one round, without those members. Says whether another costs nobody more.
 async fn once(
     node: &Arc<Node>,
     rounds: &Arc<Rounds>,
     (query, plan): (&Signed<Query>, &Plan),
     without: BTreeSet<NodeId>,
     told: &mut (dyn FnMut(u64, u64) + std::marker::Send),
-) -> Result<Result<Outcome, Failed>, NodeError> {
+) -> Result<(Result<Outcome, Failed>, bool), NodeError> {
     let charter = node.federation()?.charter.clone();
     let before = node.rounds.attempt(&plan.id())?;
     let mut lead = Coordinator::new(charter, query.clone(), before, without).map_err(NodeError::input)?;
@@ -106,7 +108,8 @@ async fn once(
         });
         (lead, sends) = advanced.await.map_err(|e| NodeError::new(Class::Network, e))?;
         if lead.stage() == Stage::Done {
-            return Ok(lead.outcome());
+            let free = lead.is_free();
+            return Ok((lead.outcome(), free));
         }
         // Before anyone is asked for a vector: if this node stops, it can still ask for the round to be given up.
         if let Some(attempt) = lead.attempt().filter(|_| !kept) {

@@ -120,6 +120,13 @@ impl Coordinator {
         self.round.as_ref().filter(|_| self.contributing).map(Round::drawn)
     }
 
+    /// Whether another round on the plan costs nobody more, in [`Stage::Done`] without a release: nobody was asked for a
+    /// vector, or every aggregator gave its word that it reveals nothing.
+    pub fn is_free(&self) -> bool {
+        let given_up = |round: &Round| round.aggregators().iter().all(|a| self.aborts.contains_key(a));
+        !self.contributing || self.round.as_ref().is_none_or(given_up)
+    }
+
     /// Takes a reply of `from`. One that does not hold, or is none to what was asked, counts as no answer.
     pub fn heard(&mut self, from: NodeId, told: Told, beside: Vec<u8>) {
         if self.waiting.remove(&from) {
