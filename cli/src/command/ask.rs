@@ -208,6 +208,7 @@ fn summary(
         "mode": r.mode,
         "contributions": r.counted(),
         "refusals": r.refusals.len(),
+        "not_counted": r.not_counted(),
         "silent": r.silent.len(),
         "axes": axes,
         "cells": cells,
@@ -240,9 +241,13 @@ pub(crate) fn shown(release: &Signed<Release>, quantile: Option<f64>) -> anyhow:
     if !margins.is_empty() {
         println!("{}", bars::margins(r, &margins));
     }
+    let not_counted = match r.not_counted() {
+        0 => String::new(),
+        n => format!("{n} consented and were not counted, "),
+    };
     println!(
-        "{} members contributed, {} refused, {} were silent. {}; the intervals cover the noise, not what the bound \
-         of {} cells a person cut off, nor who never reported.",
+        "{} members contributed, {not_counted}{} refused, {} were silent. {}; the intervals cover the noise, not what \
+         the bound of {} cells a person cut off, nor who never reported.",
         r.counted(),
         r.refusals.len(),
         r.silent.len(),

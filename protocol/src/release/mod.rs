@@ -198,6 +198,11 @@ impl Release {
     pub fn counted(&self) -> usize {
         self.round.as_ref().map_or(self.contributions.len(), |r| r.submissions.len())
     }
+
+    /// How many members consented to the round and are not in the values.
+    pub fn not_counted(&self) -> usize {
+        self.round.as_ref().map_or(0, |r| r.consents.len())
+    }
 }
 
 /// Members who neither answered nor refused, by rising key.
