@@ -75,6 +75,15 @@ pub(crate) enum Command {
     /// Import, publish, list, export or revoke threat indicators.
     #[command(subcommand)]
     Indicator(Indicator),
+    /// Look for the indicators that this node knows in its own incidents, or in logs and other files. Nothing leaves the
+    /// node.
+    Match {
+        /// Files and folders, gzipped or not; the incidents of this node if none is given.
+        paths: Vec<PathBuf>,
+        /// The incidents too, where files are given.
+        #[arg(long)]
+        records: bool,
+    },
     /// Let programs collect indicators over TAXII: their tokens.
     #[command(subcommand)]
     Taxii(Taxii),

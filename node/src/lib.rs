@@ -8,6 +8,7 @@ pub mod export;
 pub mod facet_row;
 pub mod flow;
 pub mod form;
+pub mod matcher;
 pub mod net;
 pub mod node;
 pub mod reader;

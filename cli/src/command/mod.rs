@@ -5,6 +5,7 @@ mod attachment;
 mod charter;
 mod demo;
 mod indicator;
+mod matching;
 mod record;
 mod serve;
 mod show;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&context, &ask),
         Command::Verify(verify) => ask::verify(&context, &verify),
         Command::Indicator(indicator) => indicator::run(&context, indicator),
+        Command::Match { paths, records } => matching::run(&context, &paths, records),
         Command::Taxii(taxii) => taxii::run(&context, taxii),
         Command::Ledger => show::ledger(&context),
         Command::Status => show::status(&context),

@@ -18,6 +18,7 @@ use crate::{
         clients::ClientView,
         indicator::Published,
         intake::{Imported, Rejected},
+        matching::Matches,
         pull::ForeignMoved,
     },
     form::RecordForm,
@@ -176,6 +177,13 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Looks for what this node knows in its incidents and in files.
+    Match {
+        /// Files and folders, as absolute paths.
+        paths: Vec<PathBuf>,
+        /// Its incidents, too.
+        records: bool,
+    },
     /// Lists what came from outside the federation and was not adopted.
     ForeignList,
     /// Makes drafts of what came from outside.
@@ -272,6 +280,8 @@ pub enum Outcome {
     TaxiiTokens(Vec<ClientView>),
     /// Of [`Command::TaxiiTokenRevoke`].
     TaxiiTokenRevoked,
+    /// Of [`Command::Match`].
+    Matches(Box<Matches>),
     /// Of [`Command::ForeignList`].
     Foreign(Vec<ListedForeign>),
     /// Of [`Command::ForeignAdopt`] and [`Command::ForeignDrop`].

@@ -143,6 +143,11 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         }
         Command::TaxiiTokenList => Ok(Outcome::TaxiiTokens(node.list_clients()?)),
         Command::TaxiiTokenRevoke { name } => node.revoke_client(&name).map(|()| Outcome::TaxiiTokenRevoked),
+        Command::Match { paths, records } => {
+            let matches =
+                node.find_matches(&paths, records, now(), &mut |done, of| progress(done, Some(of)))?;
+            Ok(Outcome::Matches(Box::new(matches)))
+        }
         Command::ForeignList => {
             Ok(Outcome::Foreign(node.list_foreign()?.iter().map(listed_foreign).collect()))
         }
