@@ -496,19 +496,19 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Indicator {
-    /// Import indicators as drafts from a STIX bundle, CSV or a plain list.
+    /// Import indicators as drafts from a STIX bundle, a MISP event, CSV, a plain list, or a report in running text.
     Import {
-        /// The file.
+        /// The file, or the folder of a MISP feed.
         file: PathBuf,
-        /// stix, csv or list; told from the file if not given.
+        /// stix, misp, csv, list or text; told from the file if not given.
         #[arg(long)]
         format: Option<String>,
     },
     /// Publish every draft to the federation.
     Publish {
-        /// clear, green or amber.
-        #[arg(long, default_value = "green")]
-        tlp: Tlp,
+        /// clear, green or amber; each draft's own label if not given, and a draft without one then stays.
+        #[arg(long)]
+        tlp: Option<Tlp>,
         /// Publish what the lint warns of, too: you have looked at it.
         #[arg(long)]
         confirm: bool,
@@ -528,10 +528,40 @@ pub(crate) enum Indicator {
         /// For members of the federation: AMBER too.
         #[arg(long)]
         members: bool,
+        /// Only indicators that so many members published, each its own.
+        #[arg(long, value_name = "MEMBERS")]
+        corroborated: Option<usize>,
         /// Where to write it; standard output if not given. A folder for misp-feed.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Keep a local list of what is no attack here: it undoes a false alarm for this node alone.
+    #[command(subcommand)]
+    Allow(Allow),
+    /// Look at what came from others and would harm people if it were blocked, or names somebody of this vault.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Name the folder of MISP warning lists that drafts and what comes in are held against; without a folder, say which
+    /// is set.
+    Warnings(Warnings),
+    /// Write the proof of one published object: who published it, when, under which label. Anyone can check it.
+    Prove {
+        /// Its STIX id.
+        id: String,
+        /// Where to write it; standard output if not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check the proof of one object, offline. Needs no node.
+    Check {
+        /// The proof.
+        proof: PathBuf,
+        /// The charter that you trust; its signer must be a member.
+        #[arg(long, value_name = "FILE")]
+        charter: Option<PathBuf>,
+    },
+    /// Show which members signed two contents as one version of an object, with the proof.
+    TwoStories,
     /// Take an indicator back, for everyone and for good.
     Revoke {
         /// Its STIX id.
@@ -601,4 +631,57 @@ pub(crate) enum Token {
         /// Its name.
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Allow {
+    /// Put a value on the list.
+    Add {
+        /// A domain, URL, address or hash, or a kind and a value in quotes, such as "process agentd". A domain covers the
+        /// pages on it.
+        value: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Show the list.
+    List,
+    /// Take a value off it.
+    Remove {
+        /// The value.
+        value: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// Show what waits, and why.
+    List,
+    /// Use it like any other.
+    Release {
+        /// STIX ids.
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All that waits.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+    /// Do not use it. A later version waits anew.
+    Drop {
+        /// STIX ids.
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All that waits.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Warnings {
+    /// The folder: a checkout of MISP's warning lists, or files of its form.
+    pub(crate) folder: Option<PathBuf>,
+    /// Use none.
+    #[arg(long, conflicts_with = "folder")]
+    pub(crate) none: bool,
 }

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 
 use crate::{
     error::NodeError,
+    flow::lint::Known,
     store::{
         Attachments, Clients, Documents, Foreign, KdfParams, Ledger, Library, Passphrase, Records, Rounds,
         Settings, StoreError, Vault,
@@ -37,6 +38,8 @@ pub struct Node {
     pub(crate) federation: Option<Federation>,
     /// Answers are made one at a time, so that two askers of one plan get one answer.
     pub(crate) answering: Mutex<()>,
+    /// What indicators are held against.
+    pub(crate) known: Known,
 }
 
 /// What a node has once it joined a charter.
@@ -104,6 +107,7 @@ impl Node {
             member,
             federation,
             answering: Mutex::new(()),
+            known: Known::default(),
             vault,
         })
     }

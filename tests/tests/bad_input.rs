@@ -227,7 +227,7 @@ fn indicators_that_would_harm_people_are_held_back_and_told() {
         (&report["read"], &report["stored"], &report["rejected"][0]["line"]),
         (&json!(5), &json!(4), &json!(5))
     );
-    let output = node.run(&["indicator", "publish", "--json"]);
+    let output = node.run(&["indicator", "publish", "--tlp", "green", "--json"]);
     assert_eq!(output.code, Some(4), "{output:?}");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(report["published"], 1);

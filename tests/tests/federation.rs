@@ -196,7 +196,7 @@ fn a_node_that_was_away_learns_what_it_missed() {
     let list = federation.dir().join("list.txt");
     fs::write(&list, "away.phish.example\n").unwrap();
     first.json(&["indicator", "import", list.to_str().unwrap()]);
-    first.json(&["indicator", "publish"]);
+    first.json(&["indicator", "publish", "--tlp", "green"]);
     eventually("the second has it", || second.json(&["status"])["indicators"] == 1);
     let _third = third.serve();
     eventually("the third has it", || third.json(&["status"])["indicators"] == 1);

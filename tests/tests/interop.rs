@@ -159,7 +159,7 @@ fn mvt_finds_what_is_live_and_not_what_was_taken_back_or_has_expired() {
     let list = other.dir().join("processes.txt");
     fs::write(&list, "agentd\n").unwrap();
     other.nodes[0].json(&["indicator", "import", list.to_str().unwrap()]);
-    other.nodes[0].json(&["indicator", "publish"]);
+    other.nodes[0].json(&["indicator", "publish", "--tlp", "green"]);
     let (file, _) = export(&other.nodes[0], other.dir(), "mvt");
     assert!(!found(&["https://other.example/"], &file).0);
 }

@@ -9,7 +9,7 @@ use hedgerow_node::{
 };
 use serde_json::json;
 
-use super::{Context, record::rejected, write};
+use super::{Context, library, record::rejected, write};
 use crate::{
     args::{Foreign, Indicator},
     output::{self, plain},
@@ -51,6 +51,12 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
             let command = Command::IndicatorPublish { tlp, confirmed: confirm };
             return published(context, context.session.run(&command, "publishing")?);
         }
+        Indicator::Allow(allow) => return library::allow(context, allow),
+        Indicator::Quarantine(quarantine) => return library::quarantine(context, quarantine),
+        Indicator::Warnings(warnings) => return library::warnings(context, warnings),
+        Indicator::Prove { id, out } => return library::prove(context, id, out.as_deref()),
+        Indicator::Check { proof, charter } => return library::check(context, &proof, charter.as_deref()),
+        Indicator::TwoStories => return library::two_stories(context),
         Indicator::Revoke { id } => {
             return published(context, context.session.run(&Command::IndicatorRevoke { id }, "revoking")?);
         }
@@ -79,9 +85,10 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 }
             }
         }
-        Indicator::Export { format, members, out } => {
-            let Outcome::Exported(file) =
-                context.session.run(&Command::IndicatorExport { format, members }, "writing")?
+        Indicator::Export { format, members, corroborated, out } => {
+            let Outcome::Exported(file) = context
+                .session
+                .run(&Command::IndicatorExport { format, members, corroborated }, "writing")?
             else {
                 bail!("the node answered another question")
             };

@@ -5,6 +5,7 @@ mod attachment;
 mod charter;
 mod demo;
 mod indicator;
+mod library;
 mod matching;
 mod record;
 mod serve;

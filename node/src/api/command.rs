@@ -12,6 +12,7 @@ use hedgerow_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::library::{LibraryCommand, LibraryOutcome};
 use crate::{
     export::LeftOut,
     flow::{
@@ -135,13 +136,13 @@ pub enum Command {
     IndicatorImport {
         /// The file, as an absolute path.
         path: PathBuf,
-        /// stix, csv or list; told from the file if not given.
+        /// stix, misp, csv, list or text; told from the file if not given. A folder is a MISP feed.
         format: Option<String>,
     },
     /// Publishes every draft.
     IndicatorPublish {
-        /// Label.
-        tlp: Tlp,
+        /// Label; each draft's own if not given.
+        tlp: Option<Tlp>,
         /// Publish what the lint warns of, too.
         confirmed: bool,
     },
@@ -153,6 +154,14 @@ pub enum Command {
         format: String,
         /// For members: AMBER too.
         members: bool,
+        /// Only indicators that so many members published, each its own.
+        #[serde(default)]
+        corroborated: Option<usize>,
+    },
+    /// Does something with the library.
+    Library {
+        /// What.
+        action: LibraryCommand,
     },
     /// Takes one back.
     IndicatorRevoke {
@@ -270,6 +279,8 @@ pub enum Outcome {
     Published(Published),
     /// Of [`Command::IndicatorList`].
     Indicators(Vec<ListedIndicator>),
+    /// Of [`Command::Library`].
+    Library(Box<LibraryOutcome>),
     /// Of [`Command::IndicatorExport`].
     Exported(ExportedFile),
     /// Of [`Command::Ledger`].

@@ -5,6 +5,7 @@
 
 mod budget;
 mod command;
+pub mod library;
 mod run;
 pub mod socket;
 pub mod taxii;

@@ -12,7 +12,7 @@ use hedgerow_protocol::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-use super::{budget, command::*};
+use super::{budget, command::*, library};
 use crate::{
     error::{Class, NodeError},
     export::{Audience, Publisher, export},
@@ -104,8 +104,13 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         Command::IndicatorImport { path, format } => {
             let format =
                 format.map(|f| f.parse::<indicator::Format>()).transpose().map_err(NodeError::input)?;
-            let bytes = read_bounded(opened(&path)?, indicator::FILE_BYTES)?;
-            let rows = indicator::read(&bytes, format, now()).map_err(NodeError::input)?;
+            // A folder is a MISP feed.
+            let rows = if path.is_dir() {
+                indicator::read_feed(&path, now())
+            } else {
+                indicator::read(&read_bounded(opened(&path)?, indicator::FILE_BYTES)?, format, now())
+            };
+            let rows = rows.map_err(NodeError::input)?;
             let total = rows.len() as u64;
             let (own, context) = node.import_indicators(rows, now(), &mut |n| progress(n, Some(total)))?;
             let Imported { read, stored, duplicates, rejected } = own;
@@ -121,10 +126,16 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             let entries = node.indicators()?;
             Ok(Outcome::Indicators(entries.iter().map(|e| listed(node, e)).collect()))
         }
-        Command::IndicatorExport { format, members } => {
+        Command::Library { action } => Ok(Outcome::Library(Box::new(library::run(node, action)?))),
+        Command::IndicatorExport { format, members, corroborated } => {
             let format = format.parse().map_err(NodeError::input)?;
             let audience = if members { Audience::Members } else { Audience::Anyone };
-            let done = export(&node.indicators()?, format, audience, &publisher(node), now());
+            let mut entries = node.indicators()?;
+            if let Some(fewest) = corroborated {
+                let by = node.library.corroboration();
+                entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
+            }
+            let done = export(&entries, format, audience, &publisher(node), now());
             Ok(Outcome::Exported(ExportedFile {
                 text: done.text,
                 files: done.files,

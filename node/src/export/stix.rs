@@ -41,8 +41,10 @@ fn beyond_strict(object: &StixObject) -> Option<&'static str> {
         "malware" => object.get("is_family").is_some_and(Value::is_boolean),
         "relationship" => ["relationship_type", "source_ref", "target_ref"].into_iter().all(text),
         "note" => text("content") && listed("object_refs"),
+        "observed-data" => text("first_observed") && text("last_observed") && listed("object_refs"),
+        "marking-definition" => text("definition_type"),
         "report" => text("name") && text("published") && listed("object_refs"),
-        _ => text("name"),
+        _ => object.is_observable() || text("name"),
     };
     if !complete {
         return Some("a property that STIX 2.1 requires is missing");

@@ -1,7 +1,13 @@
 //! Indicators: drafts in, published, taken back, listed (docs/indicators.md).
 
+use std::collections::{BTreeMap, HashMap};
+
 use hedgerow_protocol::{
-    indicator::{Instant, Item, Linted, SignedBatch, StixObject, Tlp, lint},
+    id::{Digest, NodeId},
+    indicator::{
+        Checks, Finding, Instant, Item, Linted, ObjectProof, Observable, ObservableKind, Pattern,
+        SignedBatch, StixObject, Tlp, lint, lint_against, objection,
+    },
     time::Timestamp,
     wire::{Announcement, Spreading},
 };
@@ -12,7 +18,7 @@ use crate::{
     error::NodeError,
     node::Node,
     reader::indicator::Row,
-    store::{Entry, Taken, Taking},
+    store::{Allowed, Entry, Evidence, Taken, Taking, Verdict},
 };
 
 /// Drafts stored in one durable commit.
@@ -46,6 +52,46 @@ pub struct Found {
     pub reason: String,
 }
 
+impl Found {
+    fn of(object: &StixObject, reason: impl Into<String>) -> Self {
+        Self { object: object.id().to_owned(), pattern: Self::what(object), reason: reason.into() }
+    }
+
+    /// What an object looks for, or its name.
+    fn what(object: &StixObject) -> String {
+        let name = || object.words().next().map(str::to_owned);
+        object.pattern().map(Pattern::key).or_else(name).unwrap_or_default()
+    }
+}
+
+/// An object that waits for a person to look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    /// The object's id.
+    pub object: String,
+    /// What it looks for, or its name.
+    pub what: String,
+    /// Why it is held back.
+    pub reason: String,
+    /// Who published it.
+    pub owner: Option<NodeId>,
+    /// Its label.
+    pub tlp: Option<Tlp>,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// That a member told two stories, with both, each as the proof of one object or as the whole batch that has none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoStories {
+    /// What is known of it.
+    pub evidence: Evidence,
+    /// Both, the one held first.
+    pub proofs: Vec<serde_json::Value>,
+}
+
 impl Node {
     /// Stores objects read from a file as drafts. Indicators are counted as rows; context objects (malware,
     /// relationships and the like) are stored beside them and counted in the second report.
@@ -58,60 +104,105 @@ impl Node {
         let (mut indicators, mut context) = (Imported::default(), Imported::default());
         for chunk in rows.chunks(COMMIT) {
             let mut objects: Vec<StixObject> = Vec::new();
-            let mut which: Vec<bool> = Vec::new();
+            let mut from: Vec<&Row> = Vec::new();
             for row in chunk {
                 let report = if row.context { &mut context } else { &mut indicators };
                 report.read += 1;
                 match &row.result {
                     Ok(object) => {
                         objects.push(object.clone().owned_by(&self.id()));
-                        which.push(row.context);
+                        from.push(row);
                     }
                     Err(reason) => report.rejected.push(Rejected { line: row.line, reason: reason.clone() }),
                 }
             }
+            let around: Vec<Vec<StixObject>> =
+                objects.iter().zip(&from).map(|(o, row)| self.around(o, row, now)).collect();
             let stored = self.library.add_drafts(objects, self.id(), now)?;
-            for (is_context, stored) in which.into_iter().zip(stored) {
-                let report = if is_context { &mut context } else { &mut indicators };
-                if stored { report.stored += 1 } else { report.duplicates += 1 }
+            let mut more = Vec::new();
+            for ((row, around), stored) in from.iter().zip(around).zip(stored) {
+                let report = if row.context { &mut context } else { &mut indicators };
+                if stored {
+                    report.stored += 1;
+                    more.extend(around);
+                } else {
+                    report.duplicates += 1;
+                }
+            }
+            context.read += more.len() as u64;
+            for stored in self.library.add_drafts(more, self.id(), now)? {
+                if stored { context.stored += 1 } else { context.duplicates += 1 }
             }
             progress(indicators.read + context.read);
         }
         Ok((indicators, context))
     }
 
-    /// Publishes every draft under `tlp`: lint, sign, keep. Returns what to announce.
+    /// What a row says beside its indicator: the campaign that it belongs to, and how often it was seen.
+    fn around(&self, indicator: &StixObject, row: &Row, now: Timestamp) -> Vec<StixObject> {
+        let own = self.id();
+        let mut objects = Vec::new();
+        if let Some(name) = &row.campaign {
+            let campaign = StixObject::campaign(name, &own, now);
+            objects.push(StixObject::relationship("indicates", indicator.id(), campaign.id(), &own, now));
+            objects.push(campaign);
+        }
+        let observable = match indicator.pattern() {
+            Some(Pattern::One(one)) => StixObject::observable(one),
+            _ => None,
+        };
+        if let (Some(count), Some(observable)) = (row.seen, observable) {
+            let seen = StixObject::observed(&[observable.id()], count.min(999_999_999), &own, now);
+            objects.push(StixObject::relationship("based-on", indicator.id(), seen.id(), &own, now));
+            objects.extend([observable, seen]);
+        }
+        objects
+    }
+
+    /// Publishes every draft under `tlp`, or each under the label that it came with: lint, sign, keep. Returns what to
+    /// announce.
     pub fn publish(
         &self,
-        tlp: Tlp,
+        tlp: Option<Tlp>,
         confirmed: bool,
         now: Timestamp,
     ) -> Result<(Published, Vec<Announcement>), NodeError> {
-        let charter = self.federation()?.charter.document();
-        if tlp > charter.tlp {
-            return Err(NodeError::refused(format!(
-                "the charter lets members publish up to TLP {}",
-                charter.tlp
-            )));
+        let most = self.federation()?.charter.document().tlp;
+        if tlp.is_some_and(|tlp| tlp > most) {
+            return Err(NodeError::refused(format!("the charter lets members publish up to TLP {most}")));
         }
-        let drafts = self.library.drafts()?;
-        let words = |id: &str| {
-            let draft = drafts.iter().find(|d| d.object.id() == id);
-            draft.and_then(|d| d.object.pattern()).map_or_else(String::new, |p| p.key())
-        };
-        let objects = drafts.iter().map(|d| d.object.clone()).collect();
-        let (linted, found) = lint(objects, tlp, confirmed);
-        let told = |list: Vec<hedgerow_protocol::indicator::Finding>| {
-            list.into_iter()
-                .map(|f| Found { pattern: words(&f.object), object: f.object, reason: f.reason.to_owned() })
-                .collect()
-        };
-        let mut report = Published {
-            refused: told(found.refused),
-            warnings: if confirmed { Vec::new() } else { told(found.warnings) },
-            ..Published::default()
-        };
-        let announcements = self.send_out(linted, now, &mut report)?;
+        let mut report = Published::default();
+        let mut announcements = Vec::new();
+        let held = self.lint_held(true)?;
+        let mut under: BTreeMap<Tlp, Vec<StixObject>> = BTreeMap::new();
+        for draft in self.library.drafts()? {
+            match tlp.or_else(|| draft.object.tlp()) {
+                Some(label) if label <= most => under.entry(label).or_default().push(draft.object),
+                Some(label) => report.refused.push(Found::of(
+                    &draft.object,
+                    format!("it is under TLP {label}, and the charter lets members publish up to {most}"),
+                )),
+                None => {
+                    report.refused.push(Found::of(&draft.object, "it has no TLP label; --tlp gives it one"))
+                }
+            }
+        }
+        for (label, objects) in under {
+            let patterns: HashMap<String, String> =
+                objects.iter().map(|o| (o.id().to_owned(), Found::what(o))).collect();
+            let told = |list: Vec<Finding>| {
+                list.into_iter().map(|Finding { object, reason }| {
+                    let pattern = patterns.get(&object).cloned().unwrap_or_default();
+                    Found { object, pattern, reason }
+                })
+            };
+            let (linted, found) = lint_against(objects, label, confirmed, &held.checks());
+            report.refused.extend(told(found.refused));
+            if !confirmed {
+                report.warnings.extend(told(found.warnings));
+            }
+            announcements.extend(self.send_out(linted, now, &mut report)?);
+        }
         Ok((report, announcements))
     }
 
@@ -136,11 +227,108 @@ impl Node {
         let tlp = entry.object.tlp().unwrap_or(Tlp::Green);
         let (linted, found) = lint(vec![entry.object.revoked_at(now)], tlp, true);
         if let Some(finding) = found.refused.first() {
-            return Err(NodeError::refused(finding.reason));
+            return Err(NodeError::refused(&finding.reason));
         }
         let mut report = Published::default();
         let announcements = self.send_out(linted, now, &mut report)?;
         Ok((report, announcements))
+    }
+
+    /// What came from others and tripped the lint, with the reason as it stands today.
+    pub fn quarantine(&self) -> Result<Vec<Quarantined>, NodeError> {
+        let held = self.lint_held(false)?;
+        let mut list = Vec::new();
+        for entry in self.library.quarantined() {
+            let Entry { owner, at, object, .. } = entry?.1;
+            let reason = objection(&object, &held.checks());
+            list.push(Quarantined {
+                object: object.id().to_owned(),
+                what: Found::what(&object),
+                reason: reason.unwrap_or_else(|| "nothing stands against it any more".into()),
+                owner,
+                tlp: object.tlp(),
+                at,
+            });
+        }
+        Ok(list)
+    }
+
+    /// Releases or drops quarantined objects, one by one or all. Says how many, and which ids wait for nothing.
+    pub fn rule(
+        &self,
+        ids: &[String],
+        all: bool,
+        verdict: Verdict,
+    ) -> Result<(usize, Vec<String>), NodeError> {
+        let mut ids = ids.to_vec();
+        if all {
+            for entry in self.library.quarantined() {
+                ids.push(entry?.1.object.id().to_owned());
+            }
+        }
+        let mut unknown = Vec::new();
+        for id in &ids {
+            if !self.library.rule(id, verdict)? {
+                unknown.push(id.clone());
+            }
+        }
+        Ok((ids.len() - unknown.len(), unknown))
+    }
+
+    /// The local allow-list: what is put on it is no attack here.
+    pub fn allow(&self, value: &str, note: &str, now: Timestamp) -> Result<Allowed, NodeError> {
+        Ok(self.library.allowed().add(&observable(value)?, note, now)?)
+    }
+
+    /// Every entry of the allow-list.
+    pub fn allowed(&self) -> Vec<Allowed> {
+        self.library.allowed().entries()
+    }
+
+    /// Takes a value off the allow-list; false if it was not on it.
+    pub fn disallow(&self, value: &str) -> Result<bool, NodeError> {
+        Ok(self.library.allowed().remove(&observable(value)?)?)
+    }
+
+    /// The proof of one published object, for anyone.
+    pub fn prove(&self, id: &str) -> Result<ObjectProof, NodeError> {
+        let entry = self.library.entry(id)?;
+        let entry = entry.ok_or_else(|| NodeError::input(format!("{id} is not published here")))?;
+        if !entry.object.tlp().is_some_and(Tlp::may_leave_federation) {
+            return Err(NodeError::refused("its TLP label keeps it among members"));
+        }
+        let document = entry.batch.unwrap_or_else(|| Digest::of(b""));
+        self.proof_in(&document, &entry.object.digest())?.ok_or_else(|| {
+            NodeError::input("it was published in a batch of version 1, which proves only the whole of it")
+        })
+    }
+
+    /// Every proof that a member told two stories.
+    pub fn two_stories(&self) -> Result<Vec<TwoStories>, NodeError> {
+        let mut list = Vec::new();
+        for evidence in self.library.evidence() {
+            let mut proofs = Vec::new();
+            for (content, document) in [evidence.held, evidence.given] {
+                let whole = || -> Result<serde_json::Value, NodeError> {
+                    let json = self.documents.read(&document)?.unwrap_or_default();
+                    serde_json::from_slice(&json).map_err(NodeError::invalid)
+                };
+                proofs.push(match self.proof_in(&document, &content)? {
+                    Some(proof) => serde_json::to_value(proof).map_err(NodeError::invalid)?,
+                    None => whole()?,
+                });
+            }
+            list.push(TwoStories { evidence, proofs });
+        }
+        Ok(list)
+    }
+
+    /// The proof of the object with this digest in a batch that is held.
+    fn proof_in(&self, document: &Digest, content: &Digest) -> Result<Option<ObjectProof>, NodeError> {
+        let Some(json) = self.documents.read(document)? else { return Ok(None) };
+        let batch = SignedBatch::open(&json).map_err(NodeError::invalid)?;
+        let place = batch.items().iter().position(|item| item.digest == *content);
+        Ok(place.and_then(|place| batch.proof(place)))
     }
 
     /// Every entry of the library, by id.
@@ -203,9 +391,31 @@ impl Node {
             // Not kept: it is asked for again, and then its time may have come.
             return Err(ahead());
         }
-        let taking = Taking { now, own: batch.signer() == self.id(), hold: &|_| false };
+        // Without the lists what comes in is still taken: they are this operator's own, and a partner's revocation
+        // must not wait for them.
+        let held = self.lint_held(false);
+        if let Err(error) = &held {
+            tracing::warn!(%error, "what came in was not held against the warning lists");
+        }
+        let none = Checks::default();
+        let hold = |object: &StixObject| match &held {
+            Ok(held) => objection(object, &held.checks()).is_some(),
+            Err(_) => objection(object, &none).is_some(),
+        };
+        let taking = Taking { now, own: batch.signer() == self.id(), hold: &hold };
         Ok(self.library.take(&self.documents, batch, json, &taking)?)
     }
+}
+
+/// A value with its kind before it, such as `domain evil.example`, or by itself.
+fn observable(text: &str) -> Result<Observable, NodeError> {
+    let typed =
+        text.trim().split_once(' ').and_then(|(kind, value)| Some((ObservableKind::named(kind)?, value)));
+    let read = match typed {
+        Some((kind, value)) => Observable::new(kind, value),
+        None => Observable::guess(text),
+    };
+    read.map_err(NodeError::input)
 }
 
 /// Two clocks differ: no fault of the document, and over when they agree.

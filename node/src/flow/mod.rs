@@ -7,6 +7,7 @@ mod file;
 pub mod indicator;
 pub mod intake;
 mod lead;
+pub mod lint;
 pub mod matching;
 pub mod membership;
 pub mod pull;

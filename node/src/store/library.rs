@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
+    allow::AllowList,
     documents::{Documents, PART_BYTES, Room, put_parts},
     error::StoreError,
     shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, ROWS, Row, id_key, pattern_key},
@@ -94,13 +95,12 @@ pub enum Verdict {
     Drop,
 }
 
-/// A verdict binds one version of an object.
+/// One version of a quarantined object that nobody wants.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Ruled {
+struct Dropped {
     id: String,
     digest: Digest,
-    verdict: Verdict,
 }
 
 /// How a batch is taken in.
@@ -119,6 +119,7 @@ pub struct Library {
     index: RwLock<Index>,
     drafts: Mutex<Drafts>,
     evidence: Mutex<Vec<Evidence>>,
+    allowed: AllowList,
 }
 
 /// Which drafts there are, so that looking for one that is not there costs nothing.
@@ -160,8 +161,7 @@ impl Library {
             index.add(lot, rows);
         }
         for json in vault.scan(Kind::Verdict) {
-            let ruled: Ruled = from_json(&json?)?;
-            apply(&mut index, &ruled);
+            drop_row(&mut index, &from_json(&json?)?);
         }
         let mut drafts = Drafts::default();
         for json in vault.scan(Kind::Draft) {
@@ -172,11 +172,17 @@ impl Library {
             evidence.push(from_json(&json?.1)?);
         }
         Ok(Self {
+            allowed: AllowList::open(Arc::clone(&vault))?,
             vault,
             index: RwLock::new(index),
             drafts: Mutex::new(drafts),
             evidence: Mutex::new(evidence),
         })
+    }
+
+    /// The local allow-list.
+    pub const fn allowed(&self) -> &AllowList {
+        &self.allowed
     }
 
     fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -192,7 +198,8 @@ impl Library {
         found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()
     }
 
-    /// What is published under each of many STIX ids, in order; none for what is not, is held back or was dropped.
+    /// What is published under each of many STIX ids, in order; none for what is not, is held back, was dropped or is
+    /// allowed here.
     /// Neighbours are read together, so ids in the order of [`Self::published`] are quick.
     pub fn live<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<Vec<Option<Entry>>, StoreError> {
         let mut parts = Parts::over(&self.vault);
@@ -201,7 +208,12 @@ impl Library {
             let row = index.row(&id_key(id)).filter(|row| row.live())?;
             Some((*row, *index.lot(row)?))
         };
-        ids.into_iter().map(|id| find(id).map(|(row, lot)| parts.entry(&row, &lot)).transpose()).collect()
+        ids.into_iter()
+            .map(|id| {
+                let entry = find(id).map(|(row, lot)| parts.entry(&row, &lot)).transpose()?;
+                Ok(entry.filter(|e| !self.allowed.covers(&e.object)))
+            })
+            .collect()
     }
 
     /// The draft under a STIX id: new, or the next version of what is published under it.
@@ -221,7 +233,7 @@ impl Library {
         Ok(all)
     }
 
-    /// Every entry, drafts too, by id; without what is held back or was dropped.
+    /// Every entry, drafts too, by id; without what is held back, was dropped, or is allowed here.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut all = self.drafts()?;
         for entry in self.published(0) {
@@ -231,7 +243,7 @@ impl Library {
         Ok(all)
     }
 
-    /// What is published, held back or dropped aside, in the order in which it came here, with a number that only
+    /// What is published, without what is held back, was dropped, or is allowed here, in the order in which it came here, with a number that only
     /// rises and stays the same when the vault is opened again; from number `from` on. Holds a few at a time.
     pub fn published(&self, from: u64) -> Published<'_> {
         self.walk(from, Row::live)
@@ -292,15 +304,26 @@ impl Library {
             let pattern = object.pattern().map(|p| p.key());
             let held = self.index().held(&id_key(object.id()));
             let draft = self.draft(object.id())?;
-            let later = |draft: &Entry| object.modified() > draft.object.modified();
+            let modified = object.modified();
+            let later = |draft: &Entry| modified > draft.object.modified();
+            let mut object = object;
+            let differs = |before: &Entry| !object.says_the_same(&before.object);
             let fresh = match (&held, &draft, &pattern) {
                 (Some(held), draft, _) => {
-                    held.owner == own
+                    let next = held.owner == own
                         && !held.revoked
                         && object.modified() > held.modified
-                        && draft.as_ref().is_none_or(later)
+                        && draft.as_ref().is_none_or(|d| later(d) && differs(d));
+                    // The same list read again is no new version.
+                    match if next { self.entry(object.id())? } else { None } {
+                        Some(published) if differs(&published) => {
+                            object = object.after(&published.object);
+                            true
+                        }
+                        _ => false,
+                    }
                 }
-                (None, Some(draft), _) => later(draft),
+                (None, Some(draft), _) => later(draft) && differs(draft),
                 (None, None, Some(key)) => !patterns.contains(key) && !self.is_known(&mut parts, key, at)?,
                 (None, None, None) => true,
             };
@@ -444,13 +467,26 @@ impl Library {
     pub fn rule(&self, id: &str, verdict: Verdict) -> Result<bool, StoreError> {
         let mut txn = self.vault.begin();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(row) = index.row(&id_key(id)).filter(|row| row.has(QUARANTINED | DROPPED)) else {
+        let waiting = index.row(&id_key(id)).filter(|row| row.has(QUARANTINED | DROPPED));
+        let Some((mut row, lot)) = waiting.and_then(|row| Some((*row, *index.lot(row)?))) else {
             return Ok(false);
         };
-        let ruled = Ruled { id: id.to_owned(), digest: row.digest, verdict };
-        txn.put(Kind::Verdict, id.as_bytes(), &to_json(&ruled)?)?;
-        txn.commit()?;
-        apply(&mut index, &ruled);
+        match verdict {
+            // It comes in now: whoever reads on from a number they know has not passed it.
+            Verdict::Release => {
+                row.flags &= !(QUARANTINED | DROPPED);
+                txn.append(Kind::Shelf, &shelf::encode(&lot, &[row]))?;
+                txn.delete(Kind::Verdict, id.as_bytes());
+                txn.commit()?;
+                index.add(lot, vec![row]);
+            }
+            Verdict::Drop => {
+                let dropped = Dropped { id: id.to_owned(), digest: row.digest };
+                txn.put(Kind::Verdict, id.as_bytes(), &to_json(&dropped)?)?;
+                txn.commit()?;
+                drop_row(&mut index, &dropped);
+            }
+        }
         Ok(true)
     }
 
@@ -479,14 +515,12 @@ impl Corroboration {
     }
 }
 
-fn apply(index: &mut Index, ruled: &Ruled) {
-    if let Some(row) = index.row_mut(&id_key(&ruled.id))
-        && row.digest == ruled.digest
+fn drop_row(index: &mut Index, dropped: &Dropped) {
+    if let Some(row) = index.row_mut(&id_key(&dropped.id))
+        && row.digest == dropped.digest
+        && row.has(QUARANTINED)
     {
-        row.flags &= !(QUARANTINED | DROPPED);
-        if ruled.verdict == Verdict::Drop {
-            row.flags |= DROPPED;
-        }
+        row.flags |= DROPPED;
     }
 }
 
@@ -614,6 +648,19 @@ impl Iterator for Published<'_> {
     type Item = Result<(u64, Entry), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (number, row, lot) = self.row()?;
+            match self.parts.entry(&row, &lot) {
+                Ok(entry) if self.library.allowed.covers(&entry.object) => {}
+                Ok(entry) => return Some(Ok((number, entry))),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Published<'_> {
+    fn row(&mut self) -> Option<(u64, Row, Lot)> {
         // A few rows at a time, so that writers are not kept waiting.
         const AHEAD: usize = 512;
         while self.read.is_empty() {
@@ -631,8 +678,7 @@ impl Iterator for Published<'_> {
                 }
             }
         }
-        let (number, row, lot) = self.read.pop_front()?;
-        Some(self.parts.entry(&row, &lot).map(|entry| (number, entry)))
+        self.read.pop_front()
     }
 }
 

@@ -5,6 +5,7 @@
 //! indicator `library`, `attachments` and `settings`. Nothing here knows the network.
 
 mod added;
+mod allow;
 mod attachments;
 mod clients;
 mod crypter;
@@ -24,6 +25,7 @@ mod shelf;
 mod vault;
 
 pub use added::{Added, AddedRow, Rows};
+pub use allow::{AllowList, Allowed};
 pub use attachments::{Attachment, Attachments, CustodyNote};
 pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};

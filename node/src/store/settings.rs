@@ -1,6 +1,11 @@
 //! Named values: the node's key, its charter, what its operator set (docs/storage.md).
 
-use std::sync::Arc;
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hedgerow_protocol::document::{Charter, Document, Envelope, NodeSecret, Signed};
 use zeroize::Zeroizing;
@@ -13,6 +18,7 @@ use super::{
 const IDENTITY: &[u8] = b"identity";
 const MEMBER: &[u8] = b"member";
 const CHARTER: &[u8] = b"charter";
+const WARNING_LISTS: &[u8] = b"warning-lists";
 
 /// The settings table.
 pub struct Settings {
@@ -63,6 +69,22 @@ impl Settings {
     pub fn put_charter(&self, charter: &Signed<Charter>) -> Result<(), StoreError> {
         let mut txn = self.vault.begin();
         txn.put(Kind::Setting, CHARTER, &json(charter.envelope())?)?;
+        txn.commit()
+    }
+
+    /// The folder of warning lists, if the operator named one.
+    pub fn warning_lists(&self) -> Result<Option<PathBuf>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Setting, WARNING_LISTS)? else { return Ok(None) };
+        Ok(Some(PathBuf::from(OsString::from_vec(bytes.to_vec()))))
+    }
+
+    /// Names the folder of warning lists, or takes it away.
+    pub fn put_warning_lists(&self, folder: Option<&Path>) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        match folder {
+            Some(folder) => txn.put(Kind::Setting, WARNING_LISTS, folder.as_os_str().as_bytes())?,
+            None => txn.delete(Kind::Setting, WARNING_LISTS),
+        }
         txn.commit()
     }
 

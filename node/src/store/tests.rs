@@ -327,7 +327,9 @@ mod library {
             let taken = shelves.publish(&other, vec![held.clone(), dropped.clone()], 1);
             assert_eq!((taken.stored, taken.quarantined), (2, 2));
             assert_eq!((shelves.ids().len(), shelves.library.quarantined().count()), (0, 2));
+            let seen = 2;
             assert!(shelves.library.rule(held.id(), Verdict::Release).unwrap());
+            assert_eq!(shelves.library.published(seen).count(), 1, "who read on from here has not passed it");
             assert!(shelves.library.rule(dropped.id(), Verdict::Drop).unwrap());
             assert!(!shelves.library.rule("indicator--none", Verdict::Drop).unwrap());
         }

@@ -67,7 +67,7 @@ pub enum Kind {
     Attachment = 32,
     /// What is known of published objects, packed, by number.
     Shelf = 40,
-    /// STIX id -> what was decided about a quarantined object.
+    /// STIX id -> the version of a quarantined object that was dropped.
     Verdict = 41,
     /// Observable -> an entry of the local allow-list.
     Allowed = 42,

@@ -1,11 +1,16 @@
 //! Lint: what must not be published, and what a person should look at first (docs/indicators.md).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::LazyLock,
+};
 
 use super::{
     observable::{Observable, ObservableKind},
     stix::StixObject,
     tlp::Tlp,
+    warning::{Nobody, People, WarningLists},
 };
 
 /// Hosts that so many people use that blocking them harms more than it helps. A host beneath one of them is
@@ -90,7 +95,22 @@ pub struct Finding {
     /// The object's id.
     pub object: String,
     /// What was found and why it matters.
-    pub reason: &'static str,
+    pub reason: String,
+}
+
+/// What a lint is held against beside its own rules.
+pub struct Checks<'a> {
+    /// Lists of what is no attack by itself.
+    pub lists: &'a WarningLists,
+    /// Who is spoken of in the vault.
+    pub people: &'a dyn People,
+}
+
+impl Default for Checks<'static> {
+    fn default() -> Self {
+        static NONE: LazyLock<WarningLists> = LazyLock::new(WarningLists::default);
+        Self { lists: &NONE, people: &Nobody }
+    }
 }
 
 /// What was found in a list of drafts.
@@ -121,18 +141,28 @@ impl Linted {
     }
 }
 
+/// Lints `drafts` for publication under `tlp` by the rules alone.
+pub fn lint(drafts: Vec<StixObject>, tlp: Tlp, confirmed: bool) -> (Linted, Lint) {
+    lint_against(drafts, tlp, confirmed, &Checks::default())
+}
+
 /// Lints `drafts` for publication under `tlp`. What is refused stays out, and so does what is warned of unless
 /// `confirmed`; both are told.
-pub fn lint(drafts: Vec<StixObject>, tlp: Tlp, confirmed: bool) -> (Linted, Lint) {
+pub fn lint_against(
+    drafts: Vec<StixObject>,
+    tlp: Tlp,
+    confirmed: bool,
+    checks: &Checks<'_>,
+) -> (Linted, Lint) {
     let mut found = Lint::default();
     let mut objects = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let finding = |reason| Finding { object: draft.id().to_owned(), reason };
-        if let Some(reason) = refusal(&draft, tlp) {
-            found.refused.push(finding(reason));
+        if let Some(reason) = refusal(&draft, tlp, checks) {
+            found.refused.push(finding(reason.to_owned()));
             continue;
         }
-        if let Some(reason) = warning(&draft) {
+        if let Some(reason) = warning(&draft, checks) {
             found.warnings.push(finding(reason));
             if !confirmed {
                 continue;
@@ -143,7 +173,19 @@ pub fn lint(drafts: Vec<StixObject>, tlp: Tlp, confirmed: bool) -> (Linted, Lint
     (Linted { tlp, objects }, found)
 }
 
-fn refusal(draft: &StixObject, tlp: Tlp) -> Option<&'static str> {
+/// Why an object that another member published should not be used before a person has looked at it. What that member
+/// was asked about and confirmed, such as an e-mail address, is not asked about again.
+pub fn objection(object: &StixObject, checks: &Checks<'_>) -> Option<String> {
+    if object.revoked() {
+        return None;
+    }
+    if let Some(reason) = harmful(object, checks) {
+        return Some(reason.to_owned());
+    }
+    observables(object).iter().find_map(|o| shared(o).map(str::to_owned).or_else(|| listed(o, checks)))
+}
+
+fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static str> {
     if !tlp.may_go_to_members() {
         return Some("AMBER+STRICT and RED need sealed delivery, which this version does not have");
     }
@@ -151,11 +193,35 @@ fn refusal(draft: &StixObject, tlp: Tlp) -> Option<&'static str> {
     if draft.tlp().is_some_and(|given| given > tlp) {
         return Some("it came under a stricter TLP label than the one it would be published under");
     }
+    if draft.may_travel().is_err() {
+        return Some("who saw what is private: sightings are shared as private counts only");
+    }
+    if draft.has_canonical_form().is_err() {
+        return Some("a property's name is not ASCII, or a number is too large for every program to hold");
+    }
     // A revocation names what was published before; stopping it would keep a false alarm alive.
     if draft.revoked() {
         return None;
     }
-    draft.pattern()?.observables().iter().find_map(unsuitable)
+    harmful(draft, checks)
+}
+
+/// What must not be published, by anyone.
+fn harmful(object: &StixObject, checks: &Checks<'_>) -> Option<&'static str> {
+    let observables = observables(object);
+    let known = |text: &str| checks.people.speaks_of_one(text);
+    if observables.iter().any(|o| known(o.value())) || object.texts().any(known) {
+        return Some("it names somebody whose incidents are in this vault");
+    }
+    observables.iter().find_map(unsuitable)
+}
+
+/// What an object looks for, or is.
+fn observables(object: &StixObject) -> Cow<'_, [Observable]> {
+    match object.pattern() {
+        Some(pattern) => Cow::Borrowed(pattern.observables()),
+        None => Cow::Owned(object.as_observable().into_iter().collect()),
+    }
 }
 
 fn unsuitable(observable: &Observable) -> Option<&'static str> {
@@ -187,10 +253,19 @@ fn host(name: &str) -> Option<&'static str> {
     if WIDELY_USED.contains(&bare) {
         return Some("so many people use this host that blocking it would harm them");
     }
-    if SHARED.contains(&bare) {
-        return Some("this is a suffix that many share; name the host beneath it");
-    }
     reserved(name)
+}
+
+/// A suffix that many share, named by itself.
+fn shared(observable: &Observable) -> Option<&'static str> {
+    let host = observable.host().filter(|_| observable.kind() == ObservableKind::Domain)?;
+    SHARED
+        .contains(&host.strip_prefix("www.").unwrap_or(&host))
+        .then_some("this is a suffix that many share; name the host beneath it")
+}
+
+fn listed(observable: &Observable, checks: &Checks<'_>) -> Option<String> {
+    checks.lists.hit(observable).map(|list| format!("it is on the warning list {list:?}"))
 }
 
 fn reserved(name: &str) -> Option<&'static str> {
@@ -227,19 +302,32 @@ fn private_v6(ip: Ipv6Addr) -> Option<&'static str> {
     (!public).then_some(NOT_PUBLIC)
 }
 
-/// What may be about a person rather than an attack.
-fn warning(draft: &StixObject) -> Option<&'static str> {
-    if draft.words().any(personal) {
-        return Some("its name or description holds what may be a person's phone number or e-mail address");
+/// What a person should look at: it may be about somebody rather than an attack, or block what many use.
+fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
+    if draft.texts().any(personal) {
+        return Some(
+            "its name or description holds what may be a person's phone number or e-mail address".into(),
+        );
     }
     if draft.revoked() {
         return None;
     }
-    let email = |o: &Observable| o.kind() == ObservableKind::Email;
-    draft
-        .pattern()
-        .is_some_and(|p| p.observables().iter().any(email))
-        .then_some("an e-mail address may be a person's; publish it only if it is the attacker's own")
+    let observables = observables(draft);
+    if let Some(reason) =
+        observables.iter().find_map(|o| shared(o).map(str::to_owned).or_else(|| listed(o, checks)))
+    {
+        return Some(reason);
+    }
+    if observables.iter().any(|o| o.kind() == ObservableKind::Email) {
+        return Some(
+            "an e-mail address may be a person's; publish it only if it is the attacker's own".into(),
+        );
+    }
+    let of_devices = |r: &str| !["user-account--", "url--", "domain-name--"].iter().any(|k| r.starts_with(k));
+    if draft.kind() == "observed-data" && draft.references("object_refs").any(of_devices) {
+        return Some("what was seen on a device may say whose it is".into());
+    }
+    None
 }
 
 /// An e-mail address, or a run of eight or more digits written as phone numbers are.
@@ -263,7 +351,7 @@ fn looks_like_date(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
+    use crate::{indicator::warning::Terms, time::Timestamp};
 
     fn draft(value: &str, description: Option<&str>) -> StixObject {
         let at = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
@@ -286,7 +374,6 @@ mod tests {
             "google.com",
             "www.facebook.com",
             "https://google.com/",
-            "duckdns.org",
             "10.1.2.3",
             "127.0.0.1",
             "192.0.2.1",
@@ -308,11 +395,43 @@ mod tests {
     #[test]
     fn what_may_be_a_person_is_asked_about() {
         assert_eq!(verdict("someone@mail.example", None, Tlp::Green), "warned");
+        assert_eq!(verdict("duckdns.org", None, Tlp::Green), "warned");
         assert_eq!(verdict("evil.example", Some("sent to jane@mail.example"), Tlp::Green), "warned");
         assert_eq!(verdict("evil.example", Some("call +1 416 555 0100"), Tlp::Green), "warned");
         assert_eq!(verdict("evil.example", Some("seen 2021-07-18 in a message"), Tlp::Green), "passed");
         let (linted, _) = lint(vec![draft("someone@mail.example", None)], Tlp::Green, true);
         assert_eq!(linted.into_objects().len(), 1);
+    }
+
+    #[test]
+    fn what_names_somebody_in_the_vault_is_refused_whoever_confirms_it() {
+        let mut people = Terms::default();
+        people.remember("jane@mail.example");
+        people.remember("Jane Roe");
+        let mut lists = WarningLists::default();
+        lists
+            .add(br#"{"name":"Top","type":"hostname","matching_attributes":[],"list":["top.example"]}"#)
+            .unwrap();
+        let checks = Checks { lists: &lists, people: &people };
+        for (value, description, refused, warned) in [
+            ("jane@mail.example", None, 1, 0),
+            ("evil.example", Some("sent to Jane Roe"), 1, 0),
+            ("https://evil.example/?to=jane@mail.example", None, 1, 0),
+            ("top.example", None, 0, 1),
+            ("evil.top.example", None, 0, 0),
+        ] {
+            let object = draft(value, description);
+            let (_, found) = lint_against(vec![object.clone()], Tlp::Green, true, &checks);
+            assert_eq!((found.refused.len(), found.warnings.len()), (refused, warned), "{value}");
+            assert_eq!(objection(&object, &checks).is_some(), refused + warned > 0, "{value}");
+            assert_eq!(
+                objection(&object.revoked_at(Timestamp::from_unix_seconds(1_700_000_009).unwrap()), &checks),
+                None
+            );
+        }
+        // A partner was asked about the address and confirmed it.
+        assert_eq!(objection(&draft("someone@mail.example", None), &checks), None);
+        assert!(objection(&draft("10.0.0.1", None), &checks).is_some());
     }
 
     #[test]

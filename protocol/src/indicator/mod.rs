@@ -11,12 +11,14 @@ pub mod observable;
 pub mod pattern;
 pub mod stix;
 pub mod tlp;
+pub mod warning;
 
 pub use batch::{Batch, BatchError, BatchHead, Item, ObjectProof, SignedBatch};
 pub use expression::{Comparison, Expression, Operator};
 pub use library::{Decision, Held, Rejected, decide};
-pub use lint::{Finding, Lint, Linted, lint};
+pub use lint::{Checks, Finding, Lint, Linted, lint, lint_against, objection};
 pub use observable::{Observable, ObservableError, ObservableKind};
 pub use pattern::{Pattern, Tree};
 pub use stix::{Instant, Phase, StixError, StixObject};
 pub use tlp::Tlp;
+pub use warning::{Nobody, People, Terms, WarningError, WarningLists};

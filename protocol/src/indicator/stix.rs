@@ -416,9 +416,66 @@ impl StixObject {
         self.pattern.as_ref()
     }
 
+    /// Whether it says what `other` says: all but its times and its labels is the same.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        const ASIDE: [&str; 8] = [
+            "created",
+            "modified",
+            "valid_from",
+            "first_observed",
+            "last_observed",
+            "object_marking_refs",
+            "created_by_ref",
+            "spec_version",
+        ];
+        let rest = |o: &Self| o.map.iter().filter(|(k, _)| !ASIDE.contains(&k.as_str())).count();
+        let same = |(k, v): (&String, &Value)| ASIDE.contains(&k.as_str()) || other.map.get(k) == Some(v);
+        rest(self) == rest(other) && self.map.iter().all(same)
+    }
+
+    /// The next version of `before`, which it takes the place of: a version never changes when its object was made.
+    pub fn after(mut self, before: &Self) -> Self {
+        if let Some(created) = before.map.get("created") {
+            self.map.insert("created".into(), created.clone());
+            self.created = before.created;
+        }
+        self
+    }
+
+    /// The observable that it is, if it is one of a kind that is understood.
+    pub fn as_observable(&self) -> Option<Observable> {
+        Observable::of_object(self.kind(), &self.map)
+    }
+
     /// Name and description, for people.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         ["name", "description"].into_iter().filter_map(|key| self.map.get(key)?.as_str())
+    }
+
+    /// Every text that people write: name, description, what a note says, other names, and the text of what is linked.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        const TEXTS: [&str; 11] = [
+            "name",
+            "description",
+            "abstract",
+            "content",
+            "explanation",
+            "contact_information",
+            "display_name",
+            "statement",
+            "objective",
+            "aliases",
+            "authors",
+        ];
+        TEXTS.into_iter().filter_map(|key| self.map.get(key)).flat_map(|value| {
+            let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            value.as_str().into_iter().chain(list.iter().filter_map(Value::as_str))
+        })
+    }
+
+    /// The ids in a list property, such as `object_refs`.
+    pub fn references(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.map.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
     /// Its TLP label, the strictest if it has several.

@@ -50,13 +50,12 @@ impl World {
     }
 
     fn publish(&self, names: std::ops::Range<usize>, tlp: Tlp) {
-        let rows = names.map(|n| Row {
-            line: 1,
-            context: false,
-            result: Ok(indicator(&format!("host-{n}.evil-{tlp}.example").replace('+', "-"), now())),
+        let rows = names.map(|n| {
+            let host = format!("host-{n}.evil-{tlp}.example").replace('+', "-");
+            Row::new(1, false, Ok(indicator(&host, now())))
         });
         self.node.import_indicators(rows.collect(), now(), &mut |_| ()).unwrap();
-        let (report, _) = self.node.publish(tlp, true, now()).unwrap();
+        let (report, _) = self.node.publish(Some(tlp), true, now()).unwrap();
         assert!(report.refused.is_empty(), "{report:?}");
     }
 

@@ -6,7 +6,7 @@
 
 use csv::{ReaderBuilder, StringRecord};
 use hedgerow_protocol::{
-    indicator::{Observable, ObservableKind as K, StixObject},
+    indicator::{Observable, ObservableKind as K, Phase, StixObject},
     time::Timestamp,
 };
 
@@ -37,7 +37,7 @@ const KINDS: [(&str, K); 20] = [
 ];
 
 /// Types of a type column: MISP's attribute types and what stalkerware lists use.
-const TYPES: [(&str, K); 25] = [
+const TYPES: [(&str, K); 29] = [
     ("domain", K::Domain),
     ("hostname", K::Domain),
     ("url", K::Url),
@@ -63,11 +63,22 @@ const TYPES: [(&str, K); 25] = [
     ("app-id", K::AppId),
     ("mobile-application-id", K::AppId),
     ("configuration-profile", K::ConfigurationProfile),
+    ("x509-fingerprint-sha1", K::AppCertSha1),
+    ("x509-fingerprint-sha256", K::AppCertSha256),
+    ("process-name", K::Process),
+    ("mobile-app-id", K::AppId),
 ];
+
+/// MISP's types of accounts, and their platforms.
+const ACCOUNTS: [(&str, &str); 3] =
+    [("twitter-id", "twitter"), ("github-username", "github"), ("jabber-id", "jabber")];
 
 const VALUES: [&str; 3] = ["value", "indicator", "observable"];
 const NAMES: [&str; 3] = ["name", "app", "family"];
 const WORDS: [&str; 3] = ["comment", "description", "notes"];
+const CAMPAIGNS: [&str; 2] = ["campaign", "operation"];
+const PHASES: [&str; 2] = ["phase", "campaign_phase"];
+const SEEN: [&str; 5] = ["seen", "count", "posts", "tweets", "observed"];
 
 /// Whether a line is a header that this reader understands.
 pub(super) fn knows(line: &str) -> bool {
@@ -90,11 +101,13 @@ pub(super) fn read(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
                 } else {
                     Err(format!("the row has {} fields where the header has {}", record.len(), header.len()))
                 };
-                rows.push(Row { line, context: false, result });
+                let (campaign, seen) = columns.context(&record);
+                rows.push(Row { line, context: false, result, campaign, seen });
             }
             Err(error) => {
                 let line = lines.at(error.position());
-                rows.push(Row { line, context: false, result: Err("the row is broken".into()) });
+                let result = Err("the row is broken".into());
+                rows.push(Row::new(line, false, result));
             }
         }
     }
@@ -132,6 +145,9 @@ struct Columns {
     kinds: Vec<(usize, K)>,
     name: Option<usize>,
     words: Option<usize>,
+    campaign: Option<usize>,
+    phase: Option<usize>,
+    seen: Option<usize>,
 }
 
 impl Columns {
@@ -147,11 +163,31 @@ impl Columns {
             kinds,
             name: find(&NAMES),
             words: find(&WORDS),
+            campaign: find(&CAMPAIGNS),
+            phase: find(&PHASES),
+            seen: find(&SEEN),
         };
         (columns.typed.is_some() || columns.untyped.is_some() || !columns.kinds.is_empty()).then_some(columns)
     }
 
+    /// Campaign and count of a row.
+    fn context(&self, record: &StringRecord) -> (Option<String>, Option<u64>) {
+        let cell = |column: Option<usize>| record.get(column?).map(str::trim).filter(|c| !c.is_empty());
+        let campaign = cell(self.campaign).map(|c| c.chars().take(256).collect());
+        (campaign, cell(self.seen).and_then(|c| c.replace([',', '_'], "").parse().ok()).filter(|n| *n > 0))
+    }
+
     fn row(&self, record: &StringRecord, at: Timestamp) -> Result<StixObject, String> {
+        let object = self.object(record, at)?;
+        match self.phase.and_then(|column| record.get(column)).map(str::trim).filter(|p| !p.is_empty()) {
+            None | Some("none") => Ok(object),
+            Some(name) => Phase::named(&name.to_lowercase())
+                .map(|phase| object.in_phase(phase))
+                .ok_or_else(|| "the phase is none of theft, dump, amplification, uptake".to_owned()),
+        }
+    }
+
+    fn object(&self, record: &StringRecord, at: Timestamp) -> Result<StixObject, String> {
         let cell = |column: usize| record.get(column).map(str::trim).filter(|c| !c.is_empty());
         let words = self.words.and_then(cell);
         let name = self.name.and_then(cell);
@@ -181,7 +217,7 @@ impl Columns {
 }
 
 /// A value by the word in its type column. Registrants and the like are people, not attacks.
-fn typed(kind: &str, value: &str) -> Result<Observable, String> {
+pub(super) fn typed(kind: &str, value: &str) -> Result<Observable, String> {
     let word = kind.to_lowercase();
     if let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == word) {
         return read_value(*kind, value);
@@ -189,6 +225,16 @@ fn typed(kind: &str, value: &str) -> Result<Observable, String> {
     // Our own names, as an export has them.
     if let Some(kind) = K::named(&word) {
         return read_value(kind, value);
+    }
+    if let Some(platform) = ACCOUNTS.iter().find(|(name, _)| *name == word).map(|(_, platform)| platform) {
+        return read_value(K::Persona, &format!("{platform}:{value}"));
+    }
+    // An address with a port, or with the name that led to it: what is looked for is the first.
+    if let Some((kind, _)) = word.split_once('|').filter(|(_, second)| matches!(*second, "port" | "ip"))
+        && let Some((_, kind)) = TYPES.iter().find(|(name, _)| *name == kind)
+        && let Some((value, _)) = value.split_once('|')
+    {
+        return read_value(*kind, value);
     }
     // MISP joins a file's name and its hash: the hash says more.
     if let Some(hash) = word.strip_prefix("filename|")
@@ -198,7 +244,9 @@ fn typed(kind: &str, value: &str) -> Result<Observable, String> {
         return read_value(*kind, value);
     }
     let known = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_|".contains(c)) && word.len() <= 40;
-    Err(match (word.starts_with("whois") || word.starts_with("target"), known) {
+    let about_people =
+        ["whois", "target", "email-dst", "first-name", "last-name", "full-name", "phone-number", "passport"];
+    Err(match (about_people.iter().any(|start| word.starts_with(start)), known) {
         (true, _) => "values of this type are about people and are not taken".into(),
         (false, true) => format!("values of type {word} are not taken"),
         (false, false) => "the type is not known".into(),

@@ -29,7 +29,7 @@ pub(super) fn read(text: &str, at: Timestamp) -> Vec<Row> {
             };
             let result =
                 observable.map(|o| StixObject::indicator(&o, None, None, at)).map_err(|e| e.to_string());
-            Row { line, context: false, result }
+            Row::new(line, false, result)
         })
         .collect()
 }

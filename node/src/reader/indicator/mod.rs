@@ -1,12 +1,14 @@
-//! Indicators out of STIX bundles, CSV and plain lists (docs/indicators.md).
+//! Indicators out of STIX bundles, MISP events and feeds, CSV, plain lists and running text (docs/indicators.md).
 //!
 //! Every row comes out as one [`Row`]: an object to keep as a draft, or the reason why it is none.
 
 mod csv;
 mod list;
+mod misp;
 mod stix;
+mod text;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use hedgerow_protocol::{indicator::StixObject, time::Timestamp};
 
@@ -22,6 +24,17 @@ pub struct Row {
     pub context: bool,
     /// The object, or why there is none. A reason never holds more of the row than the kind of its fault.
     pub result: Result<StixObject, String>,
+    /// Name of the campaign that it belongs to.
+    pub campaign: Option<String>,
+    /// How often it was seen, such as the posts of an account.
+    pub seen: Option<u64>,
+}
+
+impl Row {
+    /// A row that says nothing beside its object.
+    pub const fn new(line: u64, context: bool, result: Result<StixObject, String>) -> Self {
+        Self { line, context, result, campaign: None, seen: None }
+    }
 }
 
 /// What a file is.
@@ -33,7 +46,20 @@ pub enum Format {
     Csv,
     /// One value a line.
     List,
+    /// A MISP event, or the answer to a search for events.
+    Misp,
+    /// Running text, such as a report.
+    Text,
 }
+
+/// Every format by its name.
+const FORMATS: [(&str, Format); 5] = [
+    ("stix", Format::Stix),
+    ("csv", Format::Csv),
+    ("list", Format::List),
+    ("misp", Format::Misp),
+    ("text", Format::Text),
+];
 
 /// Why a file cannot be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +70,9 @@ pub enum ReadError {
     /// Not what the format says.
     #[error("the file is not a STIX bundle: {0}")]
     Bundle(&'static str),
+    /// Not MISP's.
+    #[error("this is no MISP event or feed: {0}")]
+    Misp(&'static str),
     /// A CSV without a column that says what its values are.
     #[error(
         "no column of the CSV is known; name one of value, indicator, domain, domain_name, url, ip_address, \
@@ -51,7 +80,7 @@ pub enum ReadError {
     )]
     Columns,
     /// A word that is no format.
-    #[error("a file of indicators is stix, csv or list")]
+    #[error("a file of indicators is stix, misp, csv, list or text")]
     Format,
 }
 
@@ -59,22 +88,13 @@ impl FromStr for Format {
     type Err = ReadError;
 
     fn from_str(s: &str) -> Result<Self, ReadError> {
-        match s {
-            "stix" => Ok(Self::Stix),
-            "csv" => Ok(Self::Csv),
-            "list" => Ok(Self::List),
-            _ => Err(ReadError::Format),
-        }
+        FORMATS.iter().find(|(name, _)| *name == s).map(|(_, format)| *format).ok_or(ReadError::Format)
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stix => "stix",
-            Self::Csv => "csv",
-            Self::List => "list",
-        })
+        f.write_str(FORMATS.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name))
     }
 }
 
@@ -86,19 +106,34 @@ pub fn read(bytes: &[u8], format: Option<Format>, at: Timestamp) -> Result<Vec<R
         ReadError::Encoding(before.iter().filter(|b| **b == b'\n').count() as u64 + 1)
     })?;
     match format.unwrap_or_else(|| detect(text)) {
-        Format::Stix => stix::read(text),
+        Format::Stix | Format::Misp => json(text, at),
         Format::Csv => csv::read(text, at),
         Format::List => Ok(list::read(text, at)),
+        Format::Text => Ok(text::read(text, at)),
     }
 }
 
-/// JSON is a bundle; a first line with a comma and a known column is CSV; anything else is a list.
+/// Reads the folder of a MISP feed.
+pub fn read_feed(folder: &Path, at: Timestamp) -> Result<Vec<Row>, ReadError> {
+    misp::read_feed(folder, at)
+}
+
+/// JSON says itself what it is.
+fn json(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
+    let value = serde_json::from_str(text).map_err(|_| ReadError::Bundle("it is not JSON"))?;
+    if misp::knows(&value) { misp::read(&value, at) } else { stix::read(value) }
+}
+
+/// JSON is a bundle or a MISP event; a first line with a comma and a known column is CSV; sentences are text; anything
+/// else is a list.
 fn detect(text: &str) -> Format {
     let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
     if first.trim_start().starts_with('{') {
         Format::Stix
     } else if csv::knows(first) {
         Format::Csv
+    } else if text::is_prose(text) {
+        Format::Text
     } else {
         Format::List
     }

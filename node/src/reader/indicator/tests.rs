@@ -89,6 +89,108 @@ fn a_bundle_is_read_with_its_context() {
 }
 
 #[test]
+fn a_misp_event_is_read_attribute_by_attribute_and_only_what_is_for_detection_is_taken() {
+    let text = r#"{"Event":{"info":"Made up","Tag":[{"name":"tlp:green"}],"Attribute":[
+        {"type":"domain","value":"evil[.]example","to_ids":true,"timestamp":"1700000000","comment":"c2"},
+        {"type":"link","value":"https://report.example/1","to_ids":false},
+        {"type":"whois-registrant-email","value":"a@b.example","to_ids":true},
+        {"type":"md5","value":"d41d8cd98f00b204e9800998ecf8427e","to_ids":true,"deleted":true},
+        {"type":"ip-dst|port","value":"192.0.2.7|443","to_ids":"1"},
+        {"type":"yara","value":"rule x {}","to_ids":true}],
+       "Object":[{"name":"file","Attribute":[
+        {"type":"filename|md5","value":"a.exe|d41d8cd98f00b204e9800998ecf8427e","to_ids":true,
+         "Tag":[{"name":"TLP:AMBER"}]},
+        {"type":"twitter-id","value":"@Some_One","to_ids":true}]}]}}"#;
+    assert_eq!(
+        rows(text),
+        [
+            "domain evil.example",
+            "2: the attribute is context, not marked for detection (to_ids)",
+            "3: values of this type are about people and are not taken",
+            "4: the attribute was deleted",
+            "ipv4 192.0.2.7",
+            "6: values of type yara are not taken",
+            "md5 d41d8cd98f00b204e9800998ecf8427e",
+            "persona twitter:some_one",
+        ]
+    );
+    let objects: Vec<_> =
+        read(text.as_bytes(), None, at()).unwrap().into_iter().filter_map(|r| r.result.ok()).collect();
+    let labels: Vec<_> = objects.iter().map(|o| o.tlp().unwrap().to_string()).collect();
+    assert_eq!(labels, ["green", "green", "amber", "green"], "the stricter of event and attribute");
+    assert_eq!(objects[0].created().to_string(), "2023-11-14T22:13:20.000Z");
+    assert_eq!(objects[0].words().collect::<Vec<_>>(), ["Made up", "c2"]);
+    let search = format!("{{\"response\":[{text},{text}]}}");
+    assert_eq!(rows(&search).len(), 16);
+    assert!(matches!(read(b"{\"response\":[{}]}", None, at()), Err(ReadError::Misp(_))));
+}
+
+#[test]
+fn a_feed_is_read_by_its_manifest_which_names_nothing_but_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let uuid = "5bb277a3-277c-4cc9-a7d0-4c668064ab0b";
+    let event =
+        r#"{"Event":{"info":"x","Attribute":[{"type":"domain","value":"evil.example","to_ids":true}]}}"#;
+    fs::write(dir.path().join(format!("{uuid}.json")), event).unwrap();
+    let manifest = |text: String| fs::write(dir.path().join("manifest.json"), text).unwrap();
+    manifest(format!("{{\"{uuid}\":{{}}}}"));
+    let feed = read_feed(dir.path(), at()).unwrap();
+    assert_eq!((feed.len(), feed[0].line), (1, 1));
+    for bad in ["{\"../manifest\":{}}", "{\"5bb277a3-277c-4cc9-a7d0-4c668064ab0c\":{}}", "[]", "{"] {
+        manifest(bad.into());
+        assert!(matches!(read_feed(dir.path(), at()), Err(ReadError::Misp(_))), "{bad}");
+    }
+}
+
+#[test]
+fn indicators_are_found_in_a_report_and_its_links_to_others_are_not() {
+    let report = "The messages led to hxxps://Login.evil[.]example/a?b=1, and (later) to evil2[.]example.\n\
+                  See https://report.example/earlier for more, or write to press@report.example.\n\
+                  The file agent.exe (SHA-256: E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855)\n\
+                  spoke with 192.0.78[.]24; again hxxps://login.evil[.]example/a?b=1. The sender was\n\
+                  \"someone[at]evil[.]example\".\n";
+    assert_eq!(
+        rows(report),
+        [
+            "url https://login.evil.example/a?b=1",
+            "domain evil2.example",
+            "2: it stands here as a plain address where others are defanged: a list takes it",
+            "2: it stands here as a plain address where others are defanged: a list takes it",
+            "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "ipv4 192.0.78.24",
+            "email someone@evil.example",
+        ]
+    );
+    let plain = "We saw evil.example and http://192.0.78.24/x in the logs of that day.\n\
+                 The file was setup.exe, i.e. not the one of version 12.4 we had known before.\n";
+    assert_eq!(rows(plain), ["domain evil.example", "url http://192.0.78.24/x"]);
+}
+
+#[test]
+fn a_table_of_an_influence_operation_names_campaigns_phases_and_counts() {
+    let text = "type,value,campaign,phase,posts\npersona,x:@Some_One,Made Up,amplification,\"1,204\"\n\
+                page,facebook:a.page,Made Up,,\nhashtag,#Free,Made Up,uptake,7\npersona,nobody,Made Up,,\n\
+                channel,telegram:c,Made Up,soon,\n";
+    assert_eq!(
+        rows(text),
+        [
+            "persona twitter:some_one",
+            "page facebook:a.page",
+            "hashtag free",
+            "5: an account is written platform:name, such as twitter:someone",
+            "6: the phase is none of theft, dump, amplification, uptake",
+        ]
+    );
+    let read = read(text.as_bytes(), None, at()).unwrap();
+    assert_eq!(
+        (read[0].campaign.as_deref(), read[0].seen, read[1].seen),
+        (Some("Made Up"), Some(1204), None)
+    );
+    let phases: Vec<_> = read[0].result.as_ref().unwrap().phases().map(|p| p.name()).collect();
+    assert_eq!(phases, ["amplification"]);
+}
+
+#[test]
 fn a_file_in_another_encoding_is_named_with_its_line() {
     assert_eq!(read(b"evil.example\nb\xfccher.example\n", None, at()), Err(ReadError::Encoding(2)));
 }
@@ -115,6 +217,10 @@ fn every_row_of_the_public_sets_is_accounted_for() {
         ("AmnestyTech+investigations/2020-09-25_finfisher/sha256.csv", 12, 0),
         ("AmnestyTech+investigations/2018-08-01_nso/indicators.csv", 604, 0),
         ("AssoEchap+stalkerware-indicators/generated/network.csv", 1034, 0),
+        ("citizenlab+malware-indicators/201611_KeyBoy/misp.json", 79, 48),
+        ("citizenlab+malware-indicators/201702_NilePhish/misp.json", 52, 14),
+        ("citizenlab+malware-indicators/201706_RecklessExploit/misp.json", 126, 1),
+        ("citizenlab+malware-indicators/201810_TheKingdomCameToCanada/misp.json", 20, 0),
         ("citizenlab+malware-indicators/201611_KeyBoy/iocs.csv", 33, 10),
         ("citizenlab+malware-indicators/201702_NilePhish/iocs.csv", 38, 0),
         ("citizenlab+malware-indicators/201810_TheKingdomCameToCanada/iocs.csv", 20, 0),

@@ -1,0 +1,187 @@
+//! What indicators are held against before they leave, and when they come: warning lists that the operator names, and
+//! the people of this vault (docs/indicators.md).
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hedgerow_protocol::indicator::{Checks, Terms, WarningError, WarningLists};
+use serde::{Deserialize, Serialize};
+
+use crate::{error::NodeError, form::RecordForm, node::Node, store::RecordNumber};
+
+/// Largest warning list, in bytes, and most files of a folder.
+const LIST_BYTES: u64 = 64 * 1024 * 1024;
+const FILES: usize = 2000;
+/// Records read at a time.
+const PAGE: usize = 500;
+
+/// What is kept at hand between two lints.
+#[derive(Default)]
+pub(crate) struct Known {
+    lists: Mutex<Option<(PathBuf, Arc<WarningLists>)>>,
+    /// With the number of records it was made from.
+    people: Mutex<Option<(usize, Arc<Terms>)>>,
+}
+
+/// What a folder of warning lists came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListsRead {
+    /// The folder, if one is set.
+    pub folder: Option<PathBuf>,
+    /// Lists read.
+    pub lists: usize,
+    /// Their entries.
+    pub entries: usize,
+    /// Files that were not read, and why.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Both, while they are asked.
+pub(crate) struct Held {
+    lists: Arc<WarningLists>,
+    people: Arc<Terms>,
+}
+
+impl Held {
+    pub(crate) fn checks(&self) -> Checks<'_> {
+        Checks { lists: &self.lists, people: self.people.as_ref() }
+    }
+}
+
+impl Node {
+    /// Names the folder of warning lists, takes it away (`Some(None)`), or says what is set.
+    pub fn warning_lists(&self, change: Option<Option<PathBuf>>) -> Result<ListsRead, NodeError> {
+        if let Some(folder) = change {
+            if let Some(folder) = &folder {
+                // Read first: a folder that cannot be read is not set.
+                read_lists(folder)?;
+            }
+            self.settings.put_warning_lists(folder.as_deref())?;
+            *self.known.lists.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        match self.settings.warning_lists()? {
+            Some(folder) => Ok(read_lists(&folder)?.1),
+            None => Ok(ListsRead::default()),
+        }
+    }
+
+    /// What a lint is held against. Before publishing it is made anew from the records there are; for what comes in,
+    /// it is kept until their number changes.
+    pub(crate) fn lint_held(&self, anew: bool) -> Result<Held, NodeError> {
+        Ok(Held { lists: self.lists()?, people: self.people(anew)? })
+    }
+
+    fn lists(&self) -> Result<Arc<WarningLists>, NodeError> {
+        let Some(folder) = self.settings.warning_lists()? else { return Ok(Arc::default()) };
+        let mut held = self.known.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Some((path, lists)) if *path == folder => Ok(Arc::clone(lists)),
+            _ => {
+                let lists = Arc::new(read_lists(&folder)?.0);
+                *held = Some((folder, Arc::clone(&lists)));
+                Ok(lists)
+            }
+        }
+    }
+
+    fn people(&self, anew: bool) -> Result<Arc<Terms>, NodeError> {
+        let count = self.records.count();
+        let mut held = self.known.people.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, people)) = &*held
+            && *of == count
+            && !anew
+        {
+            return Ok(Arc::clone(people));
+        }
+        let mut terms = Terms::default();
+        let mut from = 0;
+        loop {
+            let page = self.list_records(RecordNumber(from), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            from = last.0.saturating_add(1);
+            page.iter().for_each(|(_, form)| remember(&mut terms, form));
+        }
+        let people = Arc::new(terms);
+        *held = Some((count, Arc::clone(&people)));
+        Ok(people)
+    }
+}
+
+/// Everything by which a record's person may be known. The narrative is not: the attacker stands in it too.
+fn remember(terms: &mut Terms, form: &RecordForm) {
+    terms.remember(&form.person);
+    terms.remember(&form.reference);
+    for part in form.contacts.split([',', ';', '\n', '|', '/']) {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        // One plain word is as likely "WhatsApp" as a name.
+        if words.len() > 1 || part.contains(|c: char| c == '@' || c.is_ascii_digit()) {
+            terms.remember(part);
+        }
+        words.iter().filter(|w| w.contains('@')).for_each(|w| terms.remember(w));
+    }
+}
+
+/// Every `*.json` of a folder, and every `list.json` one folder down, as MISP's repository has them.
+fn read_lists(folder: &Path) -> Result<(WarningLists, ListsRead), NodeError> {
+    let unreadable = |e: std::io::Error| {
+        NodeError::input(format!("the warning lists in {} cannot be read: {e}", folder.display()))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_dir() {
+            files.push(path.join("list.json"));
+        } else if path.extension().is_some_and(|e| e == "json") {
+            files.push(path);
+        }
+    }
+    files.retain(|path| path.is_file());
+    files.sort();
+    let mut lists = WarningLists::default();
+    let mut read = ListsRead { folder: Some(folder.to_owned()), ..ListsRead::default() };
+    for path in files.iter().take(FILES) {
+        let short = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+        let small = fs::metadata(path).is_ok_and(|m| m.len() <= LIST_BYTES);
+        let bytes = small.then(|| fs::read(path).ok()).flatten();
+        match bytes.map(|bytes| lists.add(&bytes)) {
+            Some(Ok(())) => {}
+            Some(Err(WarningError::TooMany)) => return Err(NodeError::input(WarningError::TooMany)),
+            Some(Err(why)) => read.skipped.push((short, why.to_string())),
+            None => read.skipped.push((short, "it cannot be read, or is larger than 64 MiB".into())),
+        }
+    }
+    (read.lists, read.entries) = lists.size();
+    if read.lists == 0 {
+        return Err(NodeError::input(format!("there is no warning list in {}", folder.display())));
+    }
+    Ok((lists, read))
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow_protocol::indicator::People as _;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_known_by_its_person_reference_and_contacts_and_not_by_its_story() {
+        let mut terms = Terms::default();
+        let form: RecordForm = serde_json::from_str(
+            r#"{"day":"2025-01-01","tactic":"T01","person":"p-0017","reference":"CASE-9",
+                "contacts":"Jane Roe, WhatsApp; jane@mail.example\n+1 416 555 0100",
+                "narrative":"a message from evil.example"}"#,
+        )
+        .unwrap();
+        remember(&mut terms, &form);
+        for text in ["for p-0017", "case-9", "jane roe wrote", "jane@mail.example", "+14165550100"] {
+            assert!(terms.speaks_of_one(text), "{text}");
+        }
+        for text in ["evil.example", "seen on WhatsApp", "jane"] {
+            assert!(!terms.speaks_of_one(text), "{text}");
+        }
+    }
+}

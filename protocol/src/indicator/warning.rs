@@ -1,0 +1,345 @@
+//! Warning lists: what is known to be no attack by itself, in MISP's format (docs/indicators.md).
+//!
+//! A hit is a reason to look, never a refusal: attackers rent hosts beneath widely used names, and machines within the
+//! ranges of large providers. So a name is compared whole, and a true host beneath a listed suffix passes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::observable::{Observable, ObservableKind as K};
+
+/// Entries of all lists together.
+const ENTRIES: usize = 4_000_000;
+
+/// Why a list is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WarningError {
+    /// Not the JSON of a MISP warning list.
+    #[error("this is no MISP warning list")]
+    Form,
+    /// A list of a type that is not read.
+    #[error("lists of this type are not read (only string, hostname, substring and cidr are)")]
+    Type,
+    /// More than memory should hold.
+    #[error("the lists have more than {ENTRIES} entries together")]
+    TooMany,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    matching_attributes: Vec<String>,
+    list: Vec<String>,
+}
+
+struct List {
+    name: String,
+    /// MISP's names of the kinds that it is for; all if there are none.
+    kinds: Vec<String>,
+}
+
+/// Several lists, ready to be asked.
+#[derive(Default)]
+pub struct WarningLists {
+    lists: Vec<List>,
+    exact: HashMap<String, Vec<u16>>,
+    substrings: Vec<(String, u16)>,
+    /// By length of the prefix, IPv4 in its mapped form.
+    ranges: HashMap<u8, HashMap<u128, u16>>,
+    entries: usize,
+}
+
+impl WarningLists {
+    /// Adds one list.
+    pub fn add(&mut self, json: &[u8]) -> Result<(), WarningError> {
+        let raw: Raw = serde_json::from_slice(json).map_err(|_| WarningError::Form)?;
+        self.entries = self.entries.saturating_add(raw.list.len());
+        let number = u16::try_from(self.lists.len()).map_err(|_| WarningError::TooMany)?;
+        if self.entries > ENTRIES {
+            return Err(WarningError::TooMany);
+        }
+        match raw.kind.as_str() {
+            "string" | "hostname" => {
+                for entry in &raw.list {
+                    let entry = entry.trim().trim_start_matches('.').to_lowercase();
+                    self.exact.entry(entry).or_default().push(number);
+                }
+            }
+            "substring" => {
+                let entries = raw.list.iter().map(|e| e.trim().to_lowercase()).filter(|e| e.len() > 2);
+                self.substrings.extend(entries.map(|e| (e, number)));
+            }
+            "cidr" => {
+                for (net, prefix) in raw.list.iter().filter_map(|e| range(e.trim())) {
+                    self.ranges.entry(prefix).or_default().entry(net).or_insert(number);
+                }
+            }
+            _ => return Err(WarningError::Type),
+        }
+        self.lists.push(List { name: raw.name, kinds: raw.matching_attributes });
+        Ok(())
+    }
+
+    /// How many lists there are, and how many entries.
+    pub fn size(&self) -> (usize, usize) {
+        (self.lists.len(), self.entries)
+    }
+
+    /// The name of a list that an observable is on.
+    pub fn hit(&self, observable: &Observable) -> Option<&str> {
+        let value = observable.value();
+        let kinds = kinds(observable.kind());
+        match observable.kind() {
+            K::Ipv4 | K::Ipv6 => self.in_range(value, kinds).or_else(|| self.named(value, kinds)),
+            K::Domain => self.named(value, kinds).or_else(|| self.named(value.strip_prefix("www.")?, kinds)),
+            K::Url => self.named(value, kinds).or_else(|| {
+                // A page on a listed host can be an attack; the host itself is not.
+                let rest = value.split_once("://")?.1.trim_end_matches('/');
+                if rest.contains(['/', '?']) {
+                    return None;
+                }
+                let host = observable.host()?;
+                let plain = host.trim_matches(['[', ']']);
+                self.in_range(plain, kinds).or_else(|| self.named(plain, kinds))
+            }),
+            K::Email => self.named(value, kinds).or_else(|| {
+                let found = self
+                    .substrings
+                    .iter()
+                    .find(|(part, n)| value.contains(part.as_str()) && self.is_for(*n, kinds));
+                self.name(found?.1)
+            }),
+            _ => self.named(value, kinds),
+        }
+    }
+
+    fn named(&self, value: &str, kinds: &[&str]) -> Option<&str> {
+        let lists = self.exact.get(value).or_else(|| self.exact.get(&value.to_lowercase()))?;
+        self.name(*lists.iter().find(|n| self.is_for(**n, kinds))?)
+    }
+
+    fn in_range(&self, address: &str, kinds: &[&str]) -> Option<&str> {
+        let bits = bits(address.parse().ok()?);
+        let of = |(prefix, nets): (&u8, &HashMap<u128, u16>)| nets.get(&masked(bits, *prefix)).copied();
+        self.name(self.ranges.iter().filter_map(of).find(|n| self.is_for(*n, kinds))?)
+    }
+
+    fn is_for(&self, number: u16, kinds: &[&str]) -> bool {
+        let list = self.lists.get(usize::from(number));
+        list.is_some_and(|l| l.kinds.is_empty() || l.kinds.iter().any(|k| kinds.contains(&k.as_str())))
+    }
+
+    fn name(&self, number: u16) -> Option<&str> {
+        self.lists.get(usize::from(number)).map(|l| l.name.as_str())
+    }
+}
+
+/// MISP's names of a kind.
+const fn kinds(kind: K) -> &'static [&'static str] {
+    match kind {
+        K::Domain => &["domain", "hostname", "domain|ip"],
+        K::Url => &["url", "uri", "link", "domain", "hostname", "domain|ip", "ip-dst", "ip-src"],
+        K::Ipv4 | K::Ipv6 => &["ip-dst", "ip-src", "domain|ip"],
+        K::Email => &["email", "email-src", "email-dst", "whois-registrant-email"],
+        K::Md5 => &["md5", "filename|md5"],
+        K::Sha1 => &["sha1", "filename|sha1"],
+        K::Sha256 => &["sha256", "filename|sha256"],
+        K::Sha512 => &["sha512", "filename|sha512"],
+        K::FileName => &["filename"],
+        _ => &[],
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// A range as network and length of its prefix, of 128 bits.
+fn range(text: &str) -> Option<(u128, u8)> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+    let address: IpAddr = address.parse().ok()?;
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    let prefix: u8 = prefix.map_or(Some(whole), |p| p.parse().ok()).filter(|p| *p <= whole)?;
+    let prefix = if address.is_ipv4() { prefix + 96 } else { prefix };
+    Some((masked(bits(address), prefix), prefix))
+}
+
+const fn masked(bits: u128, prefix: u8) -> u128 {
+    match prefix {
+        0 => 0,
+        _ => bits & (u128::MAX << (128 - prefix as u32)),
+    }
+}
+
+/// Who is spoken of in the vault: what a node knows of its own records, asked without being shown.
+pub trait People {
+    /// Whether `text` is, or holds, what identifies somebody in the vault: a name, a contact, a reference.
+    fn speaks_of_one(&self, text: &str) -> bool;
+}
+
+/// Nobody: for what has no vault at hand.
+pub struct Nobody;
+
+impl People for Nobody {
+    fn speaks_of_one(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// Normal forms of everything by which somebody may be known, each handed to `each`: addresses and numbers, words,
+/// and runs of up to four words. The same for what is kept and for what is asked about.
+pub fn terms(text: &str, each: &mut dyn FnMut(&str)) {
+    const RUN: usize = 4;
+    const SHORTEST: usize = 4;
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| c.is_whitespace() || ",;:()<>[]{}\"'|/=&?".contains(c))
+        .map(|w| w.trim_matches(|c: char| ".!-_@#".contains(c)))
+        .filter(|w| !w.is_empty())
+        .collect();
+    for length in 1..=RUN {
+        for run in words.windows(length) {
+            let run = run.join(" ");
+            if run.chars().count() >= SHORTEST {
+                each(&run);
+            }
+        }
+    }
+    // A number is the same however it is grouped.
+    for run in lower.split(|c: char| !(c.is_ascii_digit() || "+-(). ".contains(c))) {
+        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
+        let digits = digits.trim_start_matches('0');
+        if (7..=15).contains(&digits.len()) {
+            each(digits);
+        }
+    }
+}
+
+/// A set of terms that somebody is known by, as the first bytes of their SHA-256: small, and no list of names.
+#[derive(Default)]
+pub struct Terms(HashSet<u64>);
+
+fn short(term: &str) -> u64 {
+    Sha256::digest(term.as_bytes()).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+impl Terms {
+    /// Remembers `text` whole: a name of several words is not its first name alone.
+    pub fn remember(&mut self, text: &str) {
+        let mut longest = String::new();
+        let mut numbers = Vec::new();
+        terms(text, &mut |term| {
+            if term.bytes().all(|b| b.is_ascii_digit()) {
+                numbers.push(short(term));
+            }
+            if term.len() > longest.len() {
+                longest = term.to_owned();
+            }
+        });
+        self.0.extend(numbers);
+        if !longest.is_empty() {
+            self.0.insert(short(&longest));
+        }
+    }
+}
+
+impl People for Terms {
+    fn speaks_of_one(&self, text: &str) -> bool {
+        let mut found = false;
+        if !self.0.is_empty() {
+            terms(text, &mut |term| found = found || self.0.contains(&short(term)));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lists() -> WarningLists {
+        let mut lists = WarningLists::default();
+        for (name, kind, attributes, entries) in [
+            (
+                "Top sites",
+                "hostname",
+                r#"["domain","hostname","url"]"#,
+                r#"["widely.example","shared.example"]"#,
+            ),
+            ("Suffixes", "string", r#"["domain"]"#, r#"["co.example"]"#),
+            ("A provider", "cidr", r#"["ip-dst"]"#, r#"["198.51.0.0/16","2001:db8:7::/48","not a range"]"#),
+            ("Throwaway mail", "substring", r#"["email-src"]"#, r#"["@throwaway.example"]"#),
+            ("Empty files", "string", r#"["md5"]"#, r#"["D41D8CD98F00B204E9800998ECF8427E"]"#),
+        ] {
+            let json = format!(
+                r#"{{"name":"{name}","type":"{kind}","version":1,"matching_attributes":{attributes},"list":{entries}}}"#
+            );
+            lists.add(json.to_lowercase().replace(&name.to_lowercase(), name).as_bytes()).unwrap();
+        }
+        lists
+    }
+
+    #[test]
+    fn what_is_listed_is_hit_and_a_true_host_beneath_passes() {
+        let lists = lists();
+        for (value, hit) in [
+            ("widely.example", Some("Top sites")),
+            ("www.widely.example", Some("Top sites")),
+            ("https://shared.example/", Some("Top sites")),
+            ("evil.shared.example", None),
+            ("https://shared.example/evil", None),
+            ("co.example", Some("Suffixes")),
+            ("evil.co.example", None),
+            ("198.51.7.7", Some("A provider")),
+            ("198.52.7.7", None),
+            ("2001:db8:7::1", Some("A provider")),
+            ("2001:db8:8::1", None),
+            ("x@throwaway.example", Some("Throwaway mail")),
+            ("x@else.example", None),
+            ("d41d8cd98f00b204e9800998ecf8427e", Some("Empty files")),
+        ] {
+            assert_eq!(lists.hit(&Observable::guess(value).unwrap()), hit, "{value}");
+        }
+        assert_eq!(lists.size().0, 5);
+    }
+
+    #[test]
+    fn what_is_no_list_says_so() {
+        let mut lists = WarningLists::default();
+        assert_eq!(lists.add(b"{}"), Err(WarningError::Form));
+        let regex = br#"{"name":"x","type":"regex","list":["a"]}"#;
+        assert_eq!(lists.add(regex), Err(WarningError::Type));
+    }
+
+    #[test]
+    fn a_person_is_found_by_name_address_or_number_and_not_by_a_part_of_a_name() {
+        let mut people = Terms::default();
+        for known in ["Jane Q Roe", "jane@mail.example", "+1 (416) 555-0100", "@jane_roe", "CASE-2024-7"] {
+            people.remember(known);
+        }
+        for text in [
+            "sent to Jane Q Roe on Monday",
+            "JANE@mail.example",
+            "<jane@mail.example>",
+            "call 1-416-555-0100!",
+            "twitter:jane_roe",
+            "see case-2024-7.",
+        ] {
+            assert!(people.speaks_of_one(text), "{text}");
+        }
+        for text in ["jane", "Jane Roe", "mail.example", "evil.example", "416", ""] {
+            assert!(!people.speaks_of_one(text), "{text}");
+        }
+    }
+}

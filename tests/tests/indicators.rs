@@ -1,0 +1,181 @@
+//! Indicators among real nodes: what may not leave, what is held back on arrival, what proves itself, and a campaign of
+//! the size that the field has seen.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use hedgerow_tests::{Federation, Node, eventually, real_data};
+use serde_json::{Value, json};
+
+fn file(federation: &Federation, name: &str, text: &str) -> String {
+    let path: PathBuf = federation.dir().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn import(node: &Node, file: &str) -> Value {
+    node.json(&["indicator", "import", file])
+}
+
+fn listed(node: &Node) -> Vec<String> {
+    let list = node.json(&["indicator", "export", "--format", "list", "--members"]);
+    list["text"].as_str().unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_names_somebody_of_the_vault_does_not_leave_it_and_is_held_back_when_it_comes() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let [ours, theirs] = &federation.nodes[..] else { panic!("two nodes") };
+    let record = json!({
+        "day": "2025-01-02", "tactic": "T01", "person": "p-0017", "contacts": "Jane Roe; jane.roe@mail.example",
+    });
+    let record = file(&federation, "record.json", &record.to_string());
+    ours.json(&["record", "add", "--file", &record]);
+    let _serving = federation.serve();
+
+    let draft = file(
+        &federation,
+        "own.csv",
+        "type,value,comment\nemail,jane.roe@mail.example,\ndomain,evil.example,sent to Jane Roe\ndomain,evil2.example,\n",
+    );
+    assert_eq!(import(ours, &draft)["stored"], 3);
+    let held = ours.run(&["indicator", "publish", "--tlp", "green", "--confirm", "--json"]);
+    let report: Value = serde_json::from_str(&held.stdout).unwrap();
+    assert_eq!((held.code, &report["published"]), (Some(4), &json!(1)));
+    let reason = "it names somebody whose incidents are in this vault";
+    assert!(report["refused"].as_array().unwrap().iter().all(|r| r["reason"] == reason), "{report}");
+
+    // A partner, who does not know her, publishes her address.
+    let list = file(&federation, "theirs.txt", "jane.roe@mail.example\nevil3.example\nevil4.example\n");
+    import(theirs, &list);
+    theirs.json(&["indicator", "publish", "--tlp", "green", "--confirm"]);
+    eventually("what is left arrives", || listed(ours).len() == 3);
+    assert_eq!(listed(ours), ["evil2.example", "evil3.example", "evil4.example"]);
+    let quarantine = ours.json(&["indicator", "quarantine", "list"]);
+    assert_eq!(quarantine.as_array().unwrap().len(), 1);
+    assert_eq!(quarantine[0]["reason"], reason);
+    let id = quarantine[0]["object"].as_str().unwrap();
+    assert_eq!(ours.run(&["indicator", "quarantine", "release", "indicator--none"]).code, Some(2));
+    ours.json(&["indicator", "quarantine", "drop", id]);
+    assert_eq!(ours.json(&["indicator", "quarantine", "list"]), json!([]));
+    assert_eq!(listed(ours).len(), 3);
+    ours.json(&["indicator", "quarantine", "release", id]);
+    assert_eq!(listed(ours).len(), 4);
+
+    // A false alarm is undone here, and here alone.
+    let allowed = ours.json(&["indicator", "allow", "add", "Evil3[.]example", "--note", "our own"]);
+    assert_eq!((&allowed[0]["value"], &allowed[0]["note"]), (&json!("evil3.example"), &json!("our own")));
+    assert_eq!(listed(ours).len(), 3);
+    assert_eq!(listed(theirs).len(), 4);
+    ours.json(&["indicator", "allow", "remove", "evil3.example"]);
+    assert_eq!((listed(ours).len(), ours.json(&["indicator", "allow", "list"])), (4, json!([])));
+
+    // One object proves itself to somebody who has the charter and nothing else.
+    let proof = federation.dir().join("proof.json");
+    let proof = proof.to_str().unwrap();
+    let charter = federation.charter();
+    ours.json(&["indicator", "prove", id, "--out", proof]);
+    let check = |file: &str| {
+        ours.run(&["indicator", "check", file, "--charter", charter.to_str().unwrap(), "--json"])
+    };
+    let proven = check(proof).json();
+    assert_eq!((&proven["member"], &proven["tlp"]), (&json!("Group 1"), &json!("green")));
+    let changed = fs::read_to_string(proof).unwrap().replace("jane.roe", "jane.doe");
+    let changed = file(&federation, "changed.json", &changed);
+    assert_eq!(check(&changed).code, Some(1));
+    assert_eq!(ours.json(&["indicator", "two-stories"]), json!([]));
+}
+
+#[test]
+fn a_draft_without_a_label_stays_and_each_goes_under_its_own() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let node = &federation.nodes[0];
+    let event = |label: &str, host: &str| {
+        json!({"Event": {"info": "x", "Tag": [{"name": label}],
+            "Attribute": [{"type": "domain", "value": host, "to_ids": true}]}})
+    };
+    for (name, event) in [
+        ("a.json", event("tlp:amber", "amber.evil.example")),
+        ("b.json", event("tlp:white", "clear.evil.example")),
+        ("c.json", event("tlp:red", "red.evil.example")),
+        ("d.json", event("osint", "none.evil.example")),
+    ] {
+        import(node, &file(&federation, name, &event.to_string()));
+    }
+    let done = node.run(&["indicator", "publish", "--json"]);
+    let report: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((done.code, &report["published"], &report["batches"]), (Some(4), &json!(2), &json!(2)));
+    assert_eq!(report["refused"].as_array().unwrap().len(), 2);
+    let out = node.json(&["indicator", "export", "--format", "list"]);
+    assert_eq!((&out["text"], &out["held_back"]), (&json!("clear.evil.example\n"), &json!(1)));
+}
+
+#[test]
+fn warning_lists_are_read_from_the_folder_that_the_operator_names() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let node = &federation.nodes[0];
+    let folder = federation.dir().join("lists");
+    fs::create_dir_all(folder.join("top")).unwrap();
+    let list = json!({"name": "Top", "type": "hostname", "version": 1, "list": ["top.example"],
+        "matching_attributes": ["domain", "hostname", "url"]});
+    fs::write(folder.join("top/list.json"), list.to_string()).unwrap();
+    fs::write(folder.join("words.json"), r#"{"name":"x","type":"regex","list":["."]}"#).unwrap();
+    assert_eq!(node.json(&["indicator", "warnings"])["folder"], Value::Null);
+    assert_eq!(node.run(&["indicator", "warnings", "no-such-folder"]).code, Some(2));
+    let set = node.json(&["indicator", "warnings", folder.to_str().unwrap()]);
+    assert_eq!((&set["lists"], set["skipped"].as_array().unwrap().len()), (&json!(1), 1));
+    import(node, &file(&federation, "list.txt", "top.example\nevil.top.example\n"));
+    let done = node.run(&["indicator", "publish", "--tlp", "green", "--json"]);
+    let report: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&report["published"], report["warnings"].as_array().unwrap().len()), (&json!(1), 1));
+    node.json(&["indicator", "warnings", "--none"]);
+    assert_eq!(node.json(&["indicator", "publish", "--tlp", "green"])["published"], 1);
+    let Some(root) = real_data() else { return };
+    let lists = root.join("indicators/MISP+misp-warninglists/lists");
+    let set = node.json(&["indicator", "warnings", lists.to_str().unwrap()]);
+    assert_eq!((&set["lists"], set["skipped"].as_array().unwrap().len()), (&json!(40), 2), "{set}");
+}
+
+/// Personas, posts, pages, videos and accounts of one influence operation, as numerous as the largest that was
+/// documented; what they did is counts, not objects.
+#[test]
+fn a_campaign_as_large_as_the_field_has_seen_goes_in_spreads_and_is_exported() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let [first, second] = &federation.nodes[..] else { panic!("two nodes") };
+    let mut table = String::from("type,value,campaign,phase,posts\n");
+    let mut rows = 0;
+    let mut add = |kind: &str, prefix: &str, n: u64, phase: &str, posts: u64| {
+        for i in 0..n {
+            // The posts of all of a kind add up to what was counted.
+            let share = posts / n + u64::from(i < posts % n);
+            writeln!(table, "{kind},{prefix}{i},Made-up operation,{phase},{share}").unwrap();
+            rows += 1;
+        }
+    };
+    add("persona", "twitter:persona_", 3841, "amplification", 10_400_000);
+    add("page", "facebook:page.", 81, "amplification", 61_483);
+    add("media", "https://video.example/watch/", 1107, "dump", 1107);
+    add("persona", "instagram:account_", 33, "uptake", 116_205);
+    let table = file(&federation, "campaign.csv", &table);
+    let _serving = federation.serve();
+    let report = import(first, &table);
+    assert_eq!((&report["read"], &report["stored"]), (&json!(rows), &json!(rows)));
+    // The campaign, and for each row: its place in the campaign, what it is, its count, and what ties the two.
+    assert_eq!(report["context"]["stored"], json!(rows * 4 + 1));
+    let again = import(first, &table);
+    assert_eq!((&again["stored"], &again["duplicates"]), (&json!(0), &json!(rows)));
+    let published = first.json(&["indicator", "publish", "--tlp", "green"]);
+    assert_eq!(published["published"], json!(rows * 5 + 1));
+    eventually("the second has it all", || second.json(&["status"])["batches"] == published["batches"]);
+    assert_eq!(second.json(&["status"])["indicators"], json!(rows));
+    let bundle = federation.dir().join("campaign.json");
+    let done = second.json(&["indicator", "export", "--format", "strict", "--out", bundle.to_str().unwrap()]);
+    assert_eq!(done["written"], json!(rows * 5 + 1));
+    let bundle: Value = serde_json::from_slice(&fs::read(bundle).unwrap()).unwrap();
+    let objects = bundle["objects"].as_array().unwrap();
+    let seen = objects.iter().filter_map(|o| o["number_observed"].as_u64()).sum::<u64>();
+    assert_eq!(seen, 10_400_000 + 61_483 + 1107 + 116_205);
+    assert_eq!(objects.iter().filter(|o| o["type"] == "campaign").count(), 1);
+    assert_eq!(import(first, &table)["stored"], 0, "read again after publishing, it adds nothing");
+}
