@@ -2,6 +2,7 @@
 //! ledger undercharges.
 
 mod laws;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
