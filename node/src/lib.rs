@@ -14,3 +14,4 @@ pub mod node;
 pub mod reader;
 pub mod simulate;
 pub mod store;
+mod words;

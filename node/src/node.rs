@@ -15,16 +15,17 @@ use rand::rngs::StdRng;
 
 use crate::{
     error::NodeError,
-    flow::lint::Known,
+    flow::{intake, lint::Known},
     store::{
         Attachments, Clients, Documents, Foreign, KdfParams, Ledger, Library, Passphrase, Records, Rounds,
-        Settings, StoreError, Vault,
+        Settings, StoreError, Vault, WordKey,
     },
 };
 
 /// One organisation's node with its vault open. Everything that needs no network happens through it.
 pub struct Node {
     pub(crate) vault: Arc<Vault>,
+    pub(crate) word_key: WordKey,
     pub(crate) records: Records,
     pub(crate) documents: Documents,
     pub(crate) library: Library,
@@ -92,7 +93,9 @@ impl Node {
             }
             None => None,
         };
-        let records = Records::open(Arc::clone(&vault))?;
+        let word_key = vault.word_key();
+        let derive = |body: &[u8]| intake::derive(&vault, &word_key, body);
+        let records = Records::open_or_remake(Arc::clone(&vault), derive)?;
         let there = |record| Ok(records.body(record)?.is_some());
         Ok(Self {
             attachments: Attachments::open(Arc::clone(&vault), there)?,
@@ -108,6 +111,7 @@ impl Node {
             federation,
             answering: Mutex::new(()),
             known: Known::default(),
+            word_key,
             vault,
         })
     }

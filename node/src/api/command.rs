@@ -18,9 +18,10 @@ use crate::{
     flow::{
         clients::ClientView,
         indicator::Published,
-        intake::{Imported, Rejected},
+        intake::{ConsentChange, Imported, Rejected},
         matching::Matches,
         pull::ForeignMoved,
+        search::{Found, Search},
     },
     form::RecordForm,
     store::{Attachment, Landing},
@@ -106,6 +107,27 @@ pub enum Command {
         /// At most so many.
         limit: u64,
     },
+    /// Looks for records.
+    RecordSearch {
+        /// What for.
+        search: Box<Search>,
+    },
+    /// Puts another form in the place of one record's.
+    RecordReplace {
+        /// Its number.
+        number: u64,
+        /// The record as it is to be.
+        form: Box<RecordForm>,
+    },
+    /// Sets what the person of one record allows.
+    RecordConsent {
+        /// Its number.
+        number: u64,
+        /// What.
+        consents: ConsentChange,
+    },
+    /// Opens and counts everything in the vault.
+    Check,
     /// Erases one record.
     RecordErase {
         /// Its number.
@@ -265,6 +287,12 @@ pub enum Outcome {
     Records(Vec<NumberedForm>),
     /// Of [`Command::RecordErase`].
     Erased,
+    /// Of [`Command::RecordReplace`] and [`Command::RecordConsent`].
+    Changed,
+    /// Of [`Command::RecordSearch`].
+    Found(Found),
+    /// Of [`Command::Check`].
+    Checked(Checked),
     /// Of [`Command::Attachment`]: those that it is about.
     Attachments(Vec<Attachment>),
     /// Of [`Command::Charter`].
@@ -315,6 +343,16 @@ pub struct ListedForeign {
     pub source: String,
     /// When this version came.
     pub at: Timestamp,
+}
+
+/// What was checked, and found whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checked {
+    /// Values of the store.
+    pub values: u64,
+    /// Records opened.
+    pub records: u64,
 }
 
 /// A record with its number.

@@ -96,6 +96,20 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             let numbered = listed.into_iter().map(|(n, record)| NumberedForm { number: n.0, record });
             Ok(Outcome::Records(numbered.collect()))
         }
+        Command::RecordSearch { search } => node.search_records(&search).map(Outcome::Found),
+        Command::RecordReplace { number, form } => {
+            node.replace_record(RecordNumber(number), *form).map(|()| Outcome::Changed)
+        }
+        Command::RecordConsent { number, consents } => {
+            node.set_consent(RecordNumber(number), consents).map(|()| Outcome::Changed)
+        }
+        Command::Check => {
+            node.records.check()?;
+            Ok(Outcome::Checked(Checked {
+                values: node.vault.check()?,
+                records: node.records.count() as u64,
+            }))
+        }
         Command::RecordErase { number } => node.erase_record(RecordNumber(number)).map(|()| Outcome::Erased),
         Command::Attachment { record, action } => {
             attachment(node, RecordNumber(record), action, progress).map(Outcome::Attachments)

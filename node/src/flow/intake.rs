@@ -10,7 +10,8 @@ use crate::{
     facet_row,
     form::RecordForm,
     node::Node,
-    store::{NewRecord, RecordNumber, SourceKey, StoreError, Stored},
+    store::{Derived, NewRecord, RecordNumber, SourceKey, StoreError, Stored, Vault, WordKey},
+    words,
 };
 
 /// Records in one durable commit while importing.
@@ -40,6 +41,33 @@ impl Node {
         limit: usize,
     ) -> Result<Vec<(RecordNumber, RecordForm)>, NodeError> {
         self.records.list(from, limit)?.into_iter().map(|(n, body)| Ok((n, read(&body)?))).collect()
+    }
+
+    /// Sets what the person of one record allows; what is `None` stays as it is. A statistic counts it, or does not,
+    /// from the next one on.
+    pub fn set_consent(&self, number: RecordNumber, consents: ConsentChange) -> Result<(), NodeError> {
+        let mut form = self.record(number)?;
+        let ConsentChange { statistics, indicators, research_contact } = consents;
+        for (field, given) in [
+            (&mut form.consent_statistics, statistics),
+            (&mut form.consent_indicators, indicators),
+            (&mut form.consent_research_contact, research_contact),
+        ] {
+            if let Some(given) = given {
+                *field = given;
+            }
+        }
+        self.replace_record(number, form)
+    }
+
+    /// Puts another form in the place of one record's; number, import mark and attachments stay.
+    pub fn replace_record(&self, number: RecordNumber, form: RecordForm) -> Result<(), NodeError> {
+        let new = self.prepare(form, None)?;
+        if self.records.replace(number, &new)? {
+            Ok(())
+        } else {
+            Err(NodeError::input(format!("there is no record {number}")))
+        }
     }
 
     /// Erases one record. It is in no later statistic.
@@ -102,10 +130,7 @@ impl Node {
     }
 
     fn prepare(&self, form: RecordForm, source: Option<SourceKey>) -> Result<NewRecord, NodeError> {
-        let record = form.clone().parse().map_err(NodeError::input)?;
-        let person = self.vault.person_key(&record.local().person);
-        let body = serde_json::to_vec(&form).map_err(|_| NodeError::input("a record has no JSON form"))?;
-        Ok(NewRecord { source, body: Zeroizing::new(body), row: facet_row::encode(&record.facet(person)) })
+        prepare(&self.vault, &self.word_key, form, source)
     }
 
     fn flush(&self, batch: Vec<NewRecord>, dry_run: bool, report: &mut Imported) -> Result<(), NodeError> {
@@ -122,6 +147,18 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// Consents to be set: yes, no, or withdrawn YYYY-MM-DD.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentChange {
+    /// To be counted in private statistics.
+    pub statistics: Option<String>,
+    /// To have indicators of the attack shared.
+    pub indicators: Option<String>,
+    /// To be contacted for research.
+    pub research_contact: Option<String>,
 }
 
 /// What an import did. `read` = `stored` + `duplicates` + `rejected`.
@@ -159,6 +196,43 @@ pub(crate) fn read_bounded(mut input: impl Read, limit: u64) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-fn read(body: &[u8]) -> Result<RecordForm, NodeError> {
+/// What the vault keeps of a form.
+pub(crate) fn prepare(
+    vault: &Vault,
+    key: &WordKey,
+    form: RecordForm,
+    source: Option<SourceKey>,
+) -> Result<NewRecord, NodeError> {
+    let body = serde_json::to_vec(&form).map_err(|_| NodeError::input("a record has no JSON form"))?;
+    let body = Zeroizing::new(body);
+    let (row, words) = derived(vault, key, form)?;
+    Ok(NewRecord { source, body, row, words })
+}
+
+/// What follows from a stored body.
+pub(crate) fn derive(vault: &Vault, key: &WordKey, body: &[u8]) -> Option<Derived> {
+    derived(vault, key, read(body).ok()?).ok()
+}
+
+fn derived(vault: &Vault, key: &WordKey, form: RecordForm) -> Result<Derived, NodeError> {
+    let mut hashes = Vec::new();
+    for text in searched(&form) {
+        words::words(text, |word| hashes.push(key.hash(word)));
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    let record = form.parse().map_err(NodeError::input)?;
+    let person = vault.person_key(&record.local().person);
+    Ok((facet_row::encode(&record.facet(person)), hashes))
+}
+
+/// The texts in which words are looked for.
+pub(super) fn searched(form: &RecordForm) -> [&str; 7] {
+    let RecordForm { person, reference, subdivision, contacts, narrative, notes, preferences, .. } = form;
+    [person, reference, subdivision, contacts, narrative, notes, preferences]
+}
+
+/// The form of a stored body.
+pub(crate) fn read(body: &[u8]) -> Result<RecordForm, NodeError> {
     serde_json::from_slice(body).map_err(|_| StoreError::Damaged("a record's body does not read").into())
 }

@@ -12,6 +12,8 @@ pub mod matching;
 pub mod membership;
 pub mod pull;
 mod round;
+pub mod search;
 pub mod serve;
 pub mod spread;
 pub mod statistic;
+pub mod upgrade;

@@ -6,7 +6,7 @@
 
 use chacha20poly1305::{
     Key, KeyInit as _, XChaCha20Poly1305, XNonce,
-    aead::{Aead as _, Payload},
+    aead::{Aead as _, AeadInOut as _, Payload},
 };
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
@@ -19,7 +19,10 @@ use super::error::StoreError;
 /// First byte of every sealed value: how it is sealed.
 const FORMAT: u8 = 1;
 const NONCE: usize = 24;
+const TAG: usize = 16;
 const HEADER: usize = 1 + 8 + NONCE;
+/// What sealing without a header adds to a text, in bytes.
+pub(super) const BARE: usize = NONCE + TAG;
 
 /// 32 secret bytes. Zeroized on drop, never shown.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -78,19 +81,49 @@ impl Crypter {
 
     /// Seals `plain` as version `version` of what stands at `place`.
     pub(super) fn seal(&self, place: &[u8], version: u64, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE];
-        SysRng.try_fill_bytes(&mut nonce).map_err(|_| StoreError::Random)?;
-        let aad = associated(place, version);
-        let sealed = self
-            .0
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
-            .map_err(|_| StoreError::Damaged("a value could not be sealed"))?;
-        let mut value = Vec::with_capacity(HEADER + sealed.len());
+        let mut value = Vec::with_capacity(HEADER + plain.len() + TAG);
         value.push(FORMAT);
         value.extend_from_slice(&version.to_be_bytes());
-        value.extend_from_slice(&nonce);
-        value.extend_from_slice(&sealed);
+        self.seal_onto(&mut value, place, version, plain)?;
         Ok(value)
+    }
+
+    /// The same without a header, at the end of `to`: nonce, ciphertext, tag. The version is then kept elsewhere.
+    pub(super) fn seal_onto(
+        &self,
+        to: &mut Vec<u8>,
+        place: &[u8],
+        version: u64,
+        plain: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut nonce = [0; NONCE];
+        SysRng.try_fill_bytes(&mut nonce).map_err(|_| StoreError::Random)?;
+        to.extend_from_slice(&nonce);
+        let start = to.len();
+        to.extend_from_slice(plain);
+        let sealed = to.get_mut(start..).unwrap_or_default();
+        let tag = self
+            .0
+            .encrypt_inout_detached(&XNonce::from(nonce), &associated(place, version), sealed.into())
+            .map_err(|_| StoreError::Damaged("a value could not be sealed"))?;
+        to.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Opens what [`Crypter::seal_onto`] sealed.
+    pub(super) fn open_bare(
+        &self,
+        place: &[u8],
+        version: u64,
+        sealed: &[u8],
+        what: &'static str,
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(StoreError::Damaged(what))?;
+        let aad = associated(place, version);
+        match self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad }) {
+            Ok(plain) => Ok(Zeroizing::new(plain)),
+            Err(_) => Err(StoreError::Damaged(what)),
+        }
     }
 
     /// Opens what stands at `place`; `what` names it in the error.
@@ -100,16 +133,11 @@ impl Crypter {
         value: &[u8],
         what: &'static str,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let damaged = StoreError::Damaged(what);
-        let (Some(version), Some((head, sealed))) = (version(value), value.split_at_checked(HEADER)) else {
-            return Err(damaged);
+        let (Some(version), Some((_, sealed))) = (version(value), value.split_at_checked(HEADER - NONCE))
+        else {
+            return Err(StoreError::Damaged(what));
         };
-        let nonce: [u8; NONCE] = head.last_chunk().copied().ok_or(StoreError::Damaged(what))?;
-        let aad = associated(place, version);
-        match self.0.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &aad }) {
-            Ok(plain) => Ok(Zeroizing::new(plain)),
-            Err(_) => Err(damaged),
-        }
+        self.open_bare(place, version, sealed, what)
     }
 }
 

@@ -42,6 +42,26 @@ pub enum StoreError {
         /// The newest known here.
         known: u16,
     },
+    /// Made by an older program.
+    #[error(
+        "the vault has format {found}, this program writes {known}; make a copy of its folder, then run `hedgerow \
+         upgrade`"
+    )]
+    Older {
+        /// The format found.
+        found: u16,
+        /// The one of this program.
+        known: u16,
+    },
+    /// Values that are missing, or not those that were written last.
+    #[error(
+        "the vault was changed from outside: values of kind {kind} are missing, or older ones were put in their \
+         place; stop the node and restore it from a backup"
+    )]
+    Tampered {
+        /// The kind's number (docs/storage.md).
+        kind: u8,
+    },
     /// Nothing more can be written.
     #[error("the disk is full; nothing of this was stored. Make room and start again")]
     DiskFull,

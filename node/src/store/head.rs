@@ -4,12 +4,18 @@
 //! puts an older copy of the store back. Each commit carries its number inside, and after it is durable the
 //! number is written here. A store that opens with a lower number than this has lost acknowledged writes.
 //!
+//! The number is written at once and synced at least every second: it must not be ahead of the store, and may be behind
+//! it. A second of it can be lost by a power cut; to go unnoticed, the store would have to lose the end of its log in the
+//! same moment, after an fsync that was said to have succeeded.
+//!
 //! Two slots in turn, each within one sector, so that a write cut short spoils one and leaves the other.
 
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -22,9 +28,13 @@ const SLOT_BYTES: u64 = 512;
 const SEALED_BYTES: usize = 1 + 8 + 24 + 8 + 16;
 const DAMAGED: &str = "the file that counts its commits does not open";
 
+/// How long the number may stay unsynced.
+const UNSYNCED: Duration = Duration::from_secs(1);
+
 pub(super) struct Head {
     file: File,
     crypter: Crypter,
+    synced: Mutex<Option<Instant>>,
 }
 
 impl Head {
@@ -40,13 +50,18 @@ impl Head {
         Ok((head, number))
     }
 
-    /// Records durably that commit `number` is in the store.
+    /// Records that commit `number` is in the store.
     pub(super) fn write(&self, number: u64) -> Result<(), StoreError> {
         let io = StoreError::io("counting a commit");
         let slot = number % 2;
         let sealed = self.crypter.seal(&place(slot), number, &number.to_be_bytes())?;
         self.file.write_all_at(&sealed, slot * SLOT_BYTES).map_err(&io)?;
-        self.file.sync_data().map_err(&io)
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if synced.is_none_or(|at| at.elapsed() >= UNSYNCED) {
+            self.file.sync_data().map_err(&io)?;
+            *synced = Some(Instant::now());
+        }
+        Ok(())
     }
 
     fn over(path: &Path, key: &SecretKey, create: bool) -> Result<Self, StoreError> {
@@ -65,7 +80,7 @@ impl Head {
                 .and_then(|()| file.sync_all())
                 .map_err(&io)?;
         }
-        Ok(Self { file, crypter: Crypter::new(key) })
+        Ok(Self { file, crypter: Crypter::new(key), synced: Mutex::new(None) })
     }
 
     fn read(&self) -> Result<u64, StoreError> {
@@ -76,6 +91,12 @@ impl Head {
             plain.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
         });
         newest.max().ok_or(StoreError::Damaged(DAMAGED))
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let _ = self.file.sync_data();
     }
 }
 

@@ -1,8 +1,9 @@
 //! The vault: everything a node keeps, sealed (docs/storage.md).
 //!
-//! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three. The
-//! tables on top say what is kept: `records` with their facets, the `ledger`, `rounds`, signed `documents`, the
-//! indicator `library`, `attachments` and `settings`. Nothing here knows the network.
+//! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three, and counts in
+//! `root` and `tally` what it holds. The tables on top say what is kept: `records` with their keys and facets, the
+//! `ledger`, `rounds`, signed `documents`, the indicator `library`, `attachments` and `settings`. Nothing here knows the
+//! network.
 
 mod added;
 mod allow;
@@ -10,6 +11,7 @@ mod attachments;
 mod clients;
 mod crypter;
 mod documents;
+mod durable;
 mod engine;
 mod error;
 mod foreign;
@@ -19,9 +21,13 @@ mod ledger;
 mod library;
 mod padme;
 mod records;
+mod root;
 mod rounds;
 mod settings;
 mod shelf;
+mod staging;
+mod tally;
+mod upgrade;
 mod vault;
 
 pub use added::{Added, AddedRow, Rows};
@@ -34,10 +40,14 @@ pub use foreign::{Foreign, ForeignObject, ForeignStored};
 pub use keyring::{KdfParams, Passphrase};
 pub use ledger::Ledger;
 pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
-pub use records::{FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored};
+pub use records::{
+    Derived, FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored,
+    WordHash, key_files,
+};
 pub use rounds::Rounds;
 pub use settings::Settings;
-pub use vault::{Kind, Txn, Vault};
+pub use upgrade::{OldRecord, Upgrade};
+pub use vault::{Kind, Txn, Vault, WordKey};
 
 #[cfg(test)]
 mod tests;

@@ -17,13 +17,16 @@ use super::{
     error::StoreError,
     head::Head,
     keyring::{self, KdfParams, Passphrase},
+    root::Root,
+    staging,
+    tally::{Counter, Sum},
 };
 
 /// Marks the folder of a vault that is being made.
 const UNFINISHED: &str = "unfinished";
 
 /// Version of what is written on disk.
-const FORMAT: u16 = 1;
+pub(super) const FORMAT: u16 = 2;
 
 /// What a value is. The number is on disk: append, never reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,11 +36,11 @@ pub enum Kind {
     Format = 1,
     /// Settings and keys by name.
     Setting = 2,
-    /// Incident records, by number.
+    /// Incident records of format 1, by number.
     Record = 3,
-    /// What an imported record came from -> its number.
+    /// What an imported record of format 1 came from -> its number.
     Source = 4,
-    /// Facets, 256 to a segment, by number.
+    /// Facets of format 1, 256 to a segment, by number.
     Segment = 5,
     /// Ledger charges, by number.
     Charge = 6,
@@ -51,7 +54,7 @@ pub enum Kind {
     Object = 11,
     /// Indicator pattern -> STIX id.
     Pattern = 12,
-    /// How many commits the store holds.
+    /// How many commits the store holds, and what it holds by them.
     Commits = 13,
     /// Plan -> the vector that was handed in for it last.
     Share = 14,
@@ -77,9 +80,35 @@ pub enum Kind {
     Added = 60,
     /// Source and STIX id -> an object that came from outside the federation.
     Foreign = 61,
+    /// Facets of a piece of records, by the first's number.
+    Facets = 80,
+    /// Where the bodies of a piece of records are, by the first's number.
+    Entries = 81,
+    /// Bodies of a piece of records that are not in the file of records, by the first's number.
+    Bodies = 82,
+    /// Words of a piece of records that are not in the file of records, by the first's number.
+    Words = 83,
+    /// An erasure under way.
+    Erasure = 84,
 }
 
 impl Kind {
+    /// Those of which there may be millions: not counted over when a vault is opened, but by a check of all of it.
+    const BULKY: [Self; 12] = [
+        Self::Document,
+        Self::Part,
+        Self::Object,
+        Self::Pattern,
+        Self::Draft,
+        Self::Shelf,
+        Self::Added,
+        Self::Foreign,
+        Self::Facets,
+        Self::Entries,
+        Self::Bodies,
+        Self::Words,
+    ];
+
     const fn what(self) -> &'static str {
         match self {
             Self::Commits => "its count of commits does not open",
@@ -100,6 +129,11 @@ impl Kind {
             Self::Allowed => "the allow-list does not open",
             Self::Evidence => "a proof of two stories does not open",
             Self::Added => "a list of when objects were added does not open",
+            Self::Facets => "the facets of records do not open",
+            Self::Entries => "the list of records does not open",
+            Self::Bodies => "a record does not open",
+            Self::Words => "the words of records do not open",
+            Self::Erasure => "an erasure under way does not open",
         }
     }
 }
@@ -109,7 +143,10 @@ pub struct Vault {
     home: PathBuf,
     engine: Engine,
     crypter: Crypter,
+    counter: Counter,
     lookup: SecretKey,
+    person: SecretKey,
+    source: SecretKey,
     master: SecretKey,
     head: Head,
     writer: Mutex<Writer>,
@@ -118,8 +155,8 @@ pub struct Vault {
 /// What the one writer at a time knows.
 #[derive(Default)]
 struct Writer {
-    /// Commits that the store holds.
-    commits: u64,
+    /// What the store holds.
+    root: Root,
     /// The next number of each numbered kind, once known.
     next: HashMap<Kind, u64>,
 }
@@ -131,48 +168,79 @@ impl Vault {
         self.engine.ensure_durable()
     }
 
-    #[cfg(test)]
-    pub(super) fn halt_for_tests(&self) {
+    /// Refuses further writes until the vault is opened again.
+    pub(super) fn halt(&self) {
         self.engine.halt();
     }
 
     /// Makes a vault in the folder `home`, which is made if need be. The keyring comes last: until it is there
     /// there is no vault, and what an attempt left that was stopped is cleared away.
     pub fn create(home: &Path, passphrase: &Passphrase, kdf: KdfParams) -> Result<Self, StoreError> {
-        let store = home.join("vault");
-        let parts = [home.join("keyring.json"), home.join("head"), store.clone()];
+        let parts = staging::parts(home).into_iter().chain([home.join("keyring.json")]);
         let unfinished = home.join(UNFINISHED);
         // Without the mark of an attempt that was stopped, whatever is here is somebody's vault: perhaps one that is
         // just being restored, or whose keyring is kept elsewhere.
-        if !unfinished.exists() && parts.iter().any(|part| part.exists()) {
+        if !unfinished.exists() && parts.clone().any(|part| part.exists()) {
             return Err(StoreError::Exists(home.display().to_string()));
         }
         keyring::check_length(passphrase)?;
         let io = StoreError::io("making the vault's folder");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(&io)?;
         fs::write(&unfinished, b"").map_err(&io)?;
-        for part in parts.iter().filter(|part| part.exists()) {
+        for part in parts.filter(|part| part.exists()) {
             if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.map_err(&io)?;
         }
-        fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
-        let master = SecretKey::random()?;
-        let head = Head::create(&home.join("head"), &master.derive("head"))?;
-        let vault = Self::over(home, Engine::open(&store)?, master, head);
-        let mut txn = vault.begin();
-        txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
-        txn.commit()?;
+        let vault = Self::make(home, SecretKey::random()?)?;
         keyring::create(&home.join("keyring.json"), &vault.master, passphrase, kdf)?;
         fs::remove_file(unfinished).map_err(&io)?;
         Ok(vault)
     }
 
-    /// Opens the vault in the folder `home`.
+    /// Makes an empty store under `master` in the folder `home`, which holds none.
+    fn make(home: &Path, master: SecretKey) -> Result<Self, StoreError> {
+        let store = home.join("vault");
+        let io = StoreError::io("making the vault's folder");
+        fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
+        let head = Head::create(&home.join("head"), &master.derive("head"))?;
+        let vault = Self::over(home, Engine::open(&store)?, master, head);
+        let mut txn = vault.begin();
+        txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
+        txn.commit()?;
+        Ok(vault)
+    }
+
+    /// Opens the vault in the folder `home`, and sees that nothing acknowledged is missing.
     pub fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, StoreError> {
         let path = home.join("keyring.json");
         if !path.exists() {
             return Err(StoreError::NoVault(home.display().to_string()));
         }
         let master = keyring::open(&path, passphrase)?;
+        staging::finish(home)?;
+        match Self::open_any(home, master)? {
+            (vault, FORMAT) => Ok(vault),
+            (_, found) => Err(StoreError::Older { found, known: FORMAT }),
+        }
+    }
+
+    /// A vault of an older format, and an empty one under the same keys that is to take its place.
+    pub(super) fn open_to_upgrade(
+        home: &Path,
+        passphrase: &Passphrase,
+    ) -> Result<Option<(Self, Self)>, StoreError> {
+        let path = home.join("keyring.json");
+        if !path.exists() {
+            return Err(StoreError::NoVault(home.display().to_string()));
+        }
+        let master = keyring::open(&path, passphrase)?;
+        staging::finish(home)?;
+        match Self::open_any(home, master.clone())? {
+            (_, FORMAT) => Ok(None),
+            (old, _) => Ok(Some((old, Self::make(&staging::begin(home)?, master)?))),
+        }
+    }
+
+    fn open_any(home: &Path, master: SecretKey) -> Result<(Self, u16), StoreError> {
         if !home.join("vault").join("db").exists() {
             return Err(StoreError::Damaged("its store is missing"));
         }
@@ -181,20 +249,22 @@ impl Vault {
         let vault = Self::over(home, engine, master, head);
         let found =
             vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
-        match found {
-            Some(FORMAT) => {}
+        let found = match found {
+            Some(found) if found <= FORMAT => found,
             Some(found) => return Err(StoreError::Newer { found, known: FORMAT }),
             // A store that lost everything opens as an empty one; its marker gives it away.
             None => return Err(StoreError::Damaged("its format marker is missing")),
-        }
-        let held =
-            vault.get(Kind::Commits, b"")?.and_then(|v| v.first_chunk().map(|b| u64::from_be_bytes(*b)));
-        let held = held.ok_or(StoreError::Damaged("its count of commits is missing"))?;
-        if held < acknowledged {
+        };
+        let root = vault.get(Kind::Commits, b"")?;
+        let root = Root::decode(&root.ok_or(StoreError::Damaged("its count of commits is missing"))?)?;
+        if root.commits < acknowledged {
             return Err(StoreError::Damaged("writes that were acknowledged are missing"));
         }
-        vault.writer.lock().unwrap_or_else(PoisonError::into_inner).commits = held;
-        Ok(vault)
+        vault.writer().root = root;
+        if found == FORMAT {
+            vault.check_kinds(|kind| !Kind::BULKY.iter().any(|bulky| *bulky as u8 == kind))?;
+        }
+        Ok((vault, found))
     }
 
     fn over(home: &Path, engine: Engine, master: SecretKey, head: Head) -> Self {
@@ -202,7 +272,10 @@ impl Vault {
             home: home.to_owned(),
             engine,
             crypter: Crypter::new(&master.derive("value")),
+            counter: Counter::new(master.derive("tally")),
             lookup: master.derive("lookup"),
+            person: master.derive("person"),
+            source: master.derive("source"),
             master,
             head,
             writer: Mutex::new(Writer::default()),
@@ -221,18 +294,44 @@ impl Vault {
 
     /// The person of a facet, from her pseudonym: a keyed hash that only this vault can make.
     pub fn person_key(&self, pseudonym: &str) -> PersonKey {
-        let mac = self.master.derive("person").mac(&[pseudonym.trim().as_bytes()]);
+        let mac = self.person.mac(&[pseudonym.trim().as_bytes()]);
         PersonKey::new(mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
+    }
+
+    /// The key by which words are hashed.
+    pub fn word_key(&self) -> WordKey {
+        let key = self.master.derive("word");
+        WordKey(key.bytes().first_chunk().copied().unwrap_or_default())
+    }
+
+    /// The key by which what records were imported from is hashed.
+    pub(super) const fn source_key(&self) -> &SecretKey {
+        &self.source
+    }
+
+    /// From which the tables on top derive their keys.
+    pub(super) const fn master(&self) -> &SecretKey {
+        &self.master
     }
 
     /// The value of `kind` under the logical id `id`.
     pub fn get(&self, kind: Kind, id: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.read(kind, &self.hashed(kind, id))
+        self.read(&self.crypter, kind, &self.hashed(kind, id))
     }
 
     /// The value of `kind` at number `n`.
     pub fn get_at(&self, kind: Kind, n: u64) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.read(kind, &numbered(kind, n))
+        self.get_under(&self.crypter, kind, n)
+    }
+
+    /// The value of `kind` at number `n`, sealed under another key than the vault's.
+    pub(super) fn get_under(
+        &self,
+        crypter: &Crypter,
+        kind: Kind,
+        n: u64,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.read(crypter, kind, &numbered(kind, n))
     }
 
     /// Every value of a numbered `kind` from number `from` on, in order.
@@ -241,12 +340,42 @@ impl Vault {
         kind: Kind,
         from: u64,
     ) -> impl Iterator<Item = Result<(u64, Zeroizing<Vec<u8>>), StoreError>> + '_ {
-        self.engine.scan(&[kind as u8], &numbered(kind, from)).map(move |pair| {
-            let (key, value) = pair?;
-            let n = key.last_chunk().map(|b| u64::from_be_bytes(*b));
-            let n = n.ok_or(StoreError::Damaged(kind.what()))?;
-            Ok((n, self.crypter.open(&key, &value, kind.what())?))
+        self.scan_sealed(kind, from).map(move |pair| {
+            let sealed = pair?;
+            Ok((sealed.number, self.opened(&self.crypter, &sealed)?))
         })
+    }
+
+    /// The same, still sealed.
+    pub(super) fn scan_sealed(
+        &self,
+        kind: Kind,
+        from: u64,
+    ) -> impl Iterator<Item = Result<Sealed, StoreError>> + '_ {
+        self.engine.scan(&[kind as u8], &numbered(kind, from)).map(move |pair| {
+            let (place, value) = pair?;
+            let number = place.last_chunk().map(|b| u64::from_be_bytes(*b));
+            Ok(Sealed { kind, number: number.ok_or(StoreError::Damaged(kind.what()))?, place, value })
+        })
+    }
+
+    /// Opens what a scan found.
+    pub(super) fn opened(
+        &self,
+        crypter: &Crypter,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        crypter.open(&sealed.place, &sealed.value, sealed.kind.what())
+    }
+
+    /// Counts it.
+    pub(super) fn count(&self, sum: &mut Sum, sealed: &Sealed) {
+        sum.add(self.counter.mac(&sealed.place, &sealed.value));
+    }
+
+    /// What the store must hold of a kind.
+    pub(super) fn expected(&self, kind: Kind) -> Sum {
+        self.writer().root.tally.of(kind as u8)
     }
 
     /// Every value of a `kind` kept by logical id, in no order that means anything.
@@ -257,15 +386,79 @@ impl Vault {
         })
     }
 
-    /// Begins a commit. Other writers wait until it is committed or dropped.
-    pub fn begin(&self) -> Txn<'_> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Txn { vault: self, writer, advanced: HashMap::new(), writes: Writes::default() }
+    /// Counts every value there is: one that is missing, moved, or older than it should be is named by its kind.
+    /// Gives how many there are.
+    pub fn check(&self) -> Result<u64, StoreError> {
+        self.check_kinds(|_| true)
     }
 
-    fn read(&self, kind: Kind, place: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    fn check_kinds(&self, which: impl Fn(u8) -> bool) -> Result<u64, StoreError> {
+        // No writer meanwhile: the root and the store are of one moment.
+        let writer = self.writer();
+        let mut counted = 0u64;
+        for kind in 0..=u8::MAX {
+            if kind == Kind::Commits as u8 || !which(kind) {
+                continue;
+            }
+            let mut sum = Sum::default();
+            for pair in self.engine.scan(&[kind], &[kind]) {
+                let (place, value) = pair?;
+                sum.add(self.counter.mac(&place, &value));
+                counted = counted.saturating_add(1);
+            }
+            if sum != writer.root.tally.of(kind) {
+                return Err(StoreError::Tampered { kind });
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The number of the epoch whose keys the store needs, and how long its file of records is.
+    pub(super) fn records_need(&self) -> (u64, u64) {
+        let root = &self.writer().root;
+        (root.epoch, root.log)
+    }
+
+    /// Begins a commit. Other writers wait until it is committed or dropped.
+    pub fn begin(&self) -> Txn<'_> {
+        let writer = self.writer();
+        let root = writer.root.clone();
+        Txn {
+            vault: self,
+            writer,
+            root,
+            advanced: HashMap::new(),
+            pending: HashMap::new(),
+            writes: Writes::default(),
+        }
+    }
+
+    /// Every value as it is, with its place, but for the count of commits.
+    pub(super) fn raw(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + '_ {
+        let commits = self.hashed(Kind::Commits, b"");
+        self.engine
+            .scan(&[], &[])
+            .filter(move |pair| pair.as_ref().map_or(true, |(place, _)| *place != commits))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(
+        &self,
+        crypter: &Crypter,
+        kind: Kind,
+        place: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let value = self.engine.get(place)?;
-        value.map(|v| self.crypter.open(place, &v, kind.what())).transpose()
+        value.map(|v| crypter.open(place, &v, kind.what())).transpose()
+    }
+
+    /// What stands at `place` on disk.
+    fn standing(&self, place: &[u8]) -> Result<Standing, StoreError> {
+        let value = self.engine.get(place)?;
+        Ok(value.map(|v| (crypter::version(&v).unwrap_or(0), self.counter.mac(place, &v))))
     }
 
     /// The place of a logical id: its keyed hash, so that the id is not on disk.
@@ -280,14 +473,56 @@ impl Vault {
     }
 }
 
+/// Hashes words: SipHash-2-4 (Aumasson and Bernstein, INDOCRYPT 2012) under a key of the vault, cut to 32 bits. What it
+/// gives is stored under seal only.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct WordKey([u8; 16]);
+
+impl WordKey {
+    /// The hash of a word.
+    pub fn hash(&self, word: &str) -> super::records::WordHash {
+        use std::hash::Hasher as _;
+        let mut hasher = siphasher::sip::SipHasher24::new_with_key(&self.0);
+        hasher.write(word.as_bytes());
+        // Half of it.
+        hasher.finish() as u32
+    }
+}
+
+impl std::fmt::Debug for WordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WordKey(..)")
+    }
+}
+
+/// A value as a scan finds it.
+pub(super) struct Sealed {
+    kind: Kind,
+    /// Its number.
+    pub(super) number: u64,
+    place: Vec<u8>,
+    value: Vec<u8>,
+}
+
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Vault({})", self.home.display())
     }
 }
 
-fn numbered(kind: Kind, n: u64) -> Vec<u8> {
+pub(super) fn numbered(kind: Kind, n: u64) -> Vec<u8> {
     std::iter::once(kind as u8).chain(n.to_be_bytes()).collect()
+}
+
+/// A value as the tally and its next version see it: its version and its MAC.
+type Standing = Option<(u64, [u8; 32])>;
+
+/// What a commit does at one place.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    /// What stood there, once that was looked up.
+    before: Option<Standing>,
+    after: Standing,
 }
 
 /// Writes that are sealed one by one and reach the disk together, or not at all.
@@ -295,20 +530,69 @@ fn numbered(kind: Kind, n: u64) -> Vec<u8> {
 pub struct Txn<'v> {
     vault: &'v Vault,
     writer: MutexGuard<'v, Writer>,
+    /// What the store will hold.
+    root: Root,
     /// Numbers given out in this commit; kept only if it succeeds.
     advanced: HashMap<Kind, u64>,
+    /// The places that this commit changes.
+    pending: HashMap<Vec<u8>, Change>,
     writes: Writes,
 }
 
 impl Txn<'_> {
+    /// The number of this commit.
+    pub(super) const fn number(&self) -> u64 {
+        self.root.commits.saturating_add(1)
+    }
+
+    /// The end of the file of records, as it is now.
+    pub(super) const fn log_end(&self) -> u64 {
+        self.root.log
+    }
+
+    /// Sets what else the store needs: keys of which epoch, and how much of the file of records.
+    pub(super) const fn needs(&mut self, epoch: u64, log: u64) {
+        (self.root.epoch, self.root.log) = (epoch, log);
+    }
+
+    /// Deletes every value of a kind whose count does not hold, and counts it anew from there.
+    pub(super) fn discard(&mut self, kind: Kind) -> Result<(), StoreError> {
+        *self.root.tally.of_mut(kind as u8) = Sum::default();
+        for pair in self.vault.engine.scan(&[kind as u8], &[kind as u8]) {
+            let (place, _) = pair?;
+            self.writes.delete(&place);
+            self.pending.insert(place, Change { before: Some(None), after: None });
+        }
+        Ok(())
+    }
+
     /// Puts `value` under the logical id `id`, as the next version of what is there.
     pub fn put(&mut self, kind: Kind, id: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.vault.hashed(kind, id), value)
+        self.write(&self.vault.crypter, self.vault.hashed(kind, id), value)
     }
 
     /// Puts `value` at number `n`.
     pub fn put_at(&mut self, kind: Kind, n: u64, value: &[u8]) -> Result<(), StoreError> {
-        self.write(&numbered(kind, n), value)
+        self.put_under(&self.vault.crypter, kind, n, value)
+    }
+
+    /// Puts `value` at number `n`, sealed under another key than the vault's.
+    pub(super) fn put_under(
+        &mut self,
+        crypter: &Crypter,
+        kind: Kind,
+        n: u64,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        self.write(crypter, numbered(kind, n), value)
+    }
+
+    /// Puts bytes that are sealed already.
+    pub(super) fn put_sealed(&mut self, place: Vec<u8>, sealed: Vec<u8>) {
+        let version = crypter::version(&sealed).unwrap_or(0);
+        let after = Some((version, self.vault.counter.mac(&place, &sealed)));
+        self.writes.put(&place, sealed);
+        self.pending.entry(place).or_default().after = after;
     }
 
     /// Puts `value` at the next number of `kind`, and says which.
@@ -327,34 +611,71 @@ impl Txn<'_> {
 
     /// Deletes what is under the logical id `id`.
     pub fn delete(&mut self, kind: Kind, id: &[u8]) {
-        self.writes.delete(&self.vault.hashed(kind, id));
+        self.remove(self.vault.hashed(kind, id));
     }
 
     /// Deletes what is at number `n`.
     pub fn delete_at(&mut self, kind: Kind, n: u64) {
-        self.writes.delete(&numbered(kind, n));
+        self.remove(numbered(kind, n));
     }
 
     /// Writes everything; returns once it would survive a power cut.
-    pub fn commit(mut self) -> Result<(), StoreError> {
-        let number = self.writer.commits.saturating_add(1);
-        self.put(Kind::Commits, b"", &number.to_be_bytes())?;
+    pub fn commit(self) -> Result<(), StoreError> {
+        self.commit_then(|| ())
+    }
+
+    /// The same, and calls `apply` before any other writer begins.
+    pub(super) fn commit_then(mut self, apply: impl FnOnce()) -> Result<(), StoreError> {
+        self.tally()?;
+        self.root.commits = self.number();
+        let root = self.root.encode();
+        self.put(Kind::Commits, b"", &root)?;
         self.vault.engine.commit(std::mem::take(&mut self.writes))?;
-        self.writer.commits = number;
         self.writer.next.extend(self.advanced.drain());
         // The store may be ahead of the head, never behind: a crash between the two is no loss.
         // If it cannot be counted the caller is told that it failed although it is on disk: what callers hold
         // in memory is then behind, and a later write would go over it. So nothing more is written.
-        self.vault.head.write(number).inspect_err(|_| self.vault.engine.halt())
+        self.vault.head.write(self.root.commits).inspect_err(|_| self.vault.engine.halt())?;
+        self.writer.root = self.root;
+        apply();
+        Ok(())
     }
 
-    fn write(&mut self, place: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    fn write(&mut self, crypter: &Crypter, place: Vec<u8>, value: &[u8]) -> Result<(), StoreError> {
         if value.len() > VALUE_BYTES {
             return Err(StoreError::TooLarge { bytes: value.len(), most: VALUE_BYTES });
         }
-        let before = self.vault.engine.get(place)?.and_then(|v| crypter::version(&v)).unwrap_or(0);
-        let sealed = self.vault.crypter.seal(place, before.saturating_add(1), value)?;
-        self.writes.put(place, sealed);
+        let before = match self.pending.get(&place) {
+            Some(change) => change.after,
+            None => {
+                let found = self.vault.standing(&place)?;
+                self.pending.insert(place.clone(), Change { before: Some(found), after: found });
+                found
+            }
+        };
+        let version = before.map_or(0, |(version, _)| version).saturating_add(1);
+        let sealed = crypter.seal(&place, version, value)?;
+        self.put_sealed(place, sealed);
+        Ok(())
+    }
+
+    fn remove(&mut self, place: Vec<u8>) {
+        self.writes.delete(&place);
+        self.pending.entry(place).or_default().after = None;
+    }
+
+    /// Counts what this commit changes.
+    fn tally(&mut self) -> Result<(), StoreError> {
+        for (place, change) in &self.pending {
+            let before = change.before.map_or_else(|| self.vault.standing(place), Ok)?;
+            let sum = self.root.tally.of_mut(place.first().copied().unwrap_or(0));
+            if let Some((_, mac)) = before {
+                sum.take(mac);
+            }
+            if let Some((_, mac)) = change.after {
+                sum.add(mac);
+            }
+        }
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn new(seed: u64) -> NewRecord {
     source[..8].copy_from_slice(&seed.to_be_bytes());
     let mut row = [1; ROW_BYTES];
     row[1..9].copy_from_slice(&seed.to_be_bytes());
-    NewRecord { source: Some(source), body: Zeroizing::new(body(seed)), row }
+    NewRecord { source: Some(source), body: Zeroizing::new(body(seed)), row, words: vec![seed as u32] }
 }
 
 fn body(seed: u64) -> Vec<u8> {

@@ -18,7 +18,8 @@ fn opened(home: &Path) -> (Records, Attachments) {
 
 fn record(records: &Records, n: u8) -> RecordNumber {
     let body = Zeroizing::new(vec![n; 50]);
-    let stored = records.insert(vec![NewRecord { source: None, body, row: [n; ROW_BYTES] }]).unwrap();
+    let stored =
+        records.insert(vec![NewRecord { source: None, body, row: [n; ROW_BYTES], words: vec![] }]).unwrap();
     match stored[0] {
         crate::store::Stored::New(number) => number,
         crate::store::Stored::Duplicate(_) => panic!("it has no source"),
