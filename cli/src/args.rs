@@ -12,7 +12,7 @@ use hedgerow_protocol::{
     indicator::Tlp,
     privacy::MicroEpsilon,
     statistic::{Axis, Bounded, Measure},
-    time::Quarter,
+    time::{Day, Quarter},
     vocabulary::{Field, FieldError},
 };
 
@@ -91,6 +91,10 @@ pub(crate) enum Command {
     Ledger,
     /// Show how this node is.
     Status,
+    /// Open and count everything in the vault; what is damaged, missing or old is named.
+    Check,
+    /// Upgrade the vault from the format of an older program. Safe to stop at any point.
+    Upgrade,
     /// List the codes of a dimension, or the dimensions.
     Codes {
         /// tactic, role, origin, confidence, basis, platform, harm, help, answer, region or phase.
@@ -199,6 +203,31 @@ pub(crate) enum Record {
         #[arg(long, default_value_t = 20)]
         limit: u64,
     },
+    /// Find records by words, reference, person, codes and days; a record must meet all that is given.
+    Search(Box<RecordSearch>),
+    /// Change one record: its form is replaced by the one in a JSON file, as `record show` prints it.
+    Edit {
+        /// Its number.
+        number: u64,
+        /// JSON file with the record as it is to be (- for standard input).
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Set what the person allows: yes, no, or "withdrawn YYYY-MM-DD". Counts from the next statistic on.
+    #[command(group(clap::ArgGroup::new("uses").required(true).multiple(true)))]
+    Consent {
+        /// The record's number.
+        number: u64,
+        /// To be counted in private statistics.
+        #[arg(long, value_name = "CONSENT", group = "uses")]
+        statistics: Option<String>,
+        /// To have indicators of the attack shared.
+        #[arg(long, value_name = "CONSENT", group = "uses")]
+        indicators: Option<String>,
+        /// To be contacted for research.
+        #[arg(long, value_name = "CONSENT", group = "uses")]
+        research_contact: Option<String>,
+    },
     /// Erase one record. It is in no later statistic, and cannot be brought back.
     Erase {
         /// Its number.
@@ -207,6 +236,30 @@ pub(crate) enum Record {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RecordSearch {
+    /// Words that stand in its texts, whole, in any order; case and accents do not matter.
+    pub(crate) words: Vec<String>,
+    /// Words of your own case reference.
+    #[arg(long)]
+    pub(crate) reference: Option<String>,
+    /// Pseudonym of the person, as written in the record.
+    #[arg(long)]
+    pub(crate) person: Option<String>,
+    /// Codes, as in `origin=IR,role=journalist`; several codes of one dimension as `origin=IR|CN`.
+    #[arg(long = "where", value_name = "DIMENSION=CODE", value_delimiter = ',')]
+    pub(crate) conditions: Vec<String>,
+    /// First day, YYYY-MM-DD.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<Day>,
+    /// Last day, YYYY-MM-DD.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<Day>,
+    /// At most so many, the latest first; 1000 at most.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u64,
 }
 
 #[derive(Debug, ClapArgs)]

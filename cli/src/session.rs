@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use hedgerow_node::{
     api::{self, Command, Outcome, socket},
+    flow,
     node::Node,
+    store::Passphrase,
 };
 
 use crate::{output::Progress, passphrase};
@@ -29,8 +31,19 @@ impl Session {
         Ok(Self { home: std::path::absolute(home)?, passphrase_file })
     }
 
+    /// Upgrades the vault, which no running node may have open; gives how many records it has, if it was an older one.
+    pub(crate) fn upgrade(&self) -> anyhow::Result<Option<u64>> {
+        let mut progress = Progress::new("upgrading");
+        let passphrase = self.passphrase()?;
+        Ok(flow::upgrade::upgrade(&self.home, &passphrase, &mut |done| progress.tell(done, None))?)
+    }
+
     /// Opens the vault, for what needs no running node.
     pub(crate) fn open(&self) -> anyhow::Result<Node> {
+        Ok(Node::open(&self.home, &self.passphrase()?)?)
+    }
+
+    fn passphrase(&self) -> anyhow::Result<Passphrase> {
         if !self.home.join("keyring.json").exists() {
             // Say so before asking for a passphrase.
             return Err(hedgerow_node::error::NodeError::from(hedgerow_node::store::StoreError::NoVault(
@@ -38,8 +51,7 @@ impl Session {
             ))
             .into());
         }
-        let passphrase = passphrase::read(self.passphrase_file.as_deref(), false)?;
-        Ok(Node::open(&self.home, &passphrase)?)
+        passphrase::read(self.passphrase_file.as_deref(), false)
     }
 
     /// Has the running node carry out `command`, or carries it out on the vault.

@@ -308,7 +308,7 @@ pub(crate) fn verify(context: &Context, verify: &Verify) -> anyhow::Result<ExitC
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn conditions(pairs: &[String]) -> anyhow::Result<Vec<Condition>> {
+pub(super) fn conditions(pairs: &[String]) -> anyhow::Result<Vec<Condition>> {
     pairs
         .iter()
         .map(|pair| {

@@ -47,6 +47,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Taxii(taxii) => taxii::run(&context, taxii),
         Command::Ledger => show::ledger(&context),
         Command::Status => show::status(&context),
+        Command::Check => show::check(&context),
+        Command::Upgrade => show::upgrade(&context),
         Command::Codes { dimension } => show::codes(&context, dimension.as_deref()),
     }
 }

@@ -2,20 +2,24 @@
 
 use std::{
     io::{IsTerminal as _, Read as _},
+    path::Path,
     process::ExitCode,
 };
 
 use anyhow::bail;
 use hedgerow_node::{
     api::{Command, Outcome},
-    flow::intake::{Imported, Rejected},
+    flow::{
+        intake::{ConsentChange, Imported, Rejected},
+        search::Search,
+    },
     form::RecordForm,
 };
 use serde_json::json;
 
 use super::{Context, read};
 use crate::{
-    args::{Import, Record, RecordAdd, Simulate},
+    args::{Import, Record, RecordAdd, RecordSearch, Simulate},
     output::{self, plain},
 };
 
@@ -116,6 +120,14 @@ pub(crate) fn run(context: &Context, record: Record) -> anyhow::Result<ExitCode>
                 }
             }
         }
+        Record::Search(search) => found(context, *search)?,
+        Record::Edit { number, file } => {
+            changed(context, number, Command::RecordReplace { number, form: Box::new(from_file(&file)?) })?;
+        }
+        Record::Consent { number, statistics, indicators, research_contact } => {
+            let consents = ConsentChange { statistics, indicators, research_contact };
+            changed(context, number, Command::RecordConsent { number, consents })?;
+        }
         Record::Erase { number, yes } => {
             if !yes {
                 sure("erasing", &format!("Erase record {number}?"))?;
@@ -131,6 +143,51 @@ pub(crate) fn run(context: &Context, record: Record) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
+fn changed(context: &Context, number: u64, command: Command) -> anyhow::Result<()> {
+    context.session.run(&command, "storing")?;
+    if context.json {
+        output::json(&json!({ "changed": number }))?;
+    } else {
+        println!("Record {number} is changed.");
+    }
+    Ok(())
+}
+
+fn found(context: &Context, search: RecordSearch) -> anyhow::Result<()> {
+    let search = Search {
+        words: search.words.join(" "),
+        reference: search.reference,
+        person: search.person,
+        codes: super::ask::conditions(&search.conditions)?,
+        from: search.from,
+        to: search.to,
+        limit: search.limit,
+    };
+    let command = Command::RecordSearch { search: Box::new(search) };
+    let Outcome::Found(found) = context.session.run(&command, "searching")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        return output::json(&found);
+    }
+    for r in &found.records {
+        println!(
+            "{:>7}  {}  {:<4} {:<22} {}",
+            r.number,
+            plain(&r.day),
+            plain(&r.tactic),
+            plain(&r.person),
+            plain(&r.reference)
+        );
+    }
+    match (found.records.len(), found.more) {
+        (n, true) => println!("The latest {n}; there are more. Say more words, or a higher --limit."),
+        (0, false) => println!("No record has all of it."),
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Asks before what cannot be undone.
 pub(super) fn sure(doing: &str, question: &str) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
@@ -143,23 +200,27 @@ pub(super) fn sure(doing: &str, question: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn from_file(file: &Path) -> anyhow::Result<RecordForm> {
+    let json = if file.as_os_str() == "-" {
+        let mut json = Vec::new();
+        std::io::stdin().take(1024 * 1024).read_to_end(&mut json)?;
+        json
+    } else {
+        read(file)?
+    };
+    serde_json::from_slice(&json).map_err(|e| {
+        // The position, not the text: it may be about a person.
+        anyhow::anyhow!(
+            "the record is not the JSON it should be, at line {}, column {}",
+            e.line(),
+            e.column()
+        )
+    })
+}
+
 fn form(add: RecordAdd) -> anyhow::Result<RecordForm> {
     if let Some(file) = &add.file {
-        let json = if file.as_os_str() == "-" {
-            let mut json = Vec::new();
-            std::io::stdin().take(1024 * 1024).read_to_end(&mut json)?;
-            json
-        } else {
-            read(file)?
-        };
-        return serde_json::from_slice(&json).map_err(|e| {
-            // The position, not the text: it may be about a person.
-            anyhow::anyhow!(
-                "the record is not the JSON it should be, at line {}, column {}",
-                e.line(),
-                e.column()
-            )
-        });
+        return from_file(file);
     }
     let (Some(day), Some(tactic), Some(person)) = (add.day, add.tactic, add.person) else {
         bail!("a record has a day, a tactic and a person")

@@ -126,3 +126,30 @@ pub(crate) fn codes(context: &Context, dimension: Option<&str>) -> anyhow::Resul
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Opens and counts everything.
+pub(crate) fn check(context: &Context) -> anyhow::Result<ExitCode> {
+    let Outcome::Checked(checked) = context.session.run(&Command::Check, "checking")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        output::json(&checked)?;
+    } else {
+        println!("Whole: {} records opened, {} values counted.", checked.records, checked.values);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings a vault of an older format to this program's.
+pub(crate) fn upgrade(context: &Context) -> anyhow::Result<ExitCode> {
+    let records = context.session.upgrade()?;
+    if context.json {
+        output::json(&json!({ "upgraded": records.is_some(), "records": records }))?;
+    } else {
+        match records {
+            Some(records) => println!("The vault is upgraded; {records} records are in it."),
+            None => println!("The vault has the newest format already."),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
