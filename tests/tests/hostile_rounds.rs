@@ -121,7 +121,8 @@ impl World {
     fn roster(&self, query: &Signed<Query>, consents: &[(NodeId, Digest)]) -> Signed<Roster> {
         let plan = Plan::new(query.document(), &self.charter).unwrap();
         let terms = Terms::new(plan, &self.charter).unwrap();
-        let mut seats: Vec<Seat> = consents.iter().map(|c| Seat::from(*c)).collect();
+        let mut seats: Vec<Seat> =
+            consents.iter().map(|(member, draw)| Seat { member: *member, draw: *draw }).collect();
         seats.sort_by_key(|s| s.member);
         let roster = Roster {
             version: 1,
@@ -136,11 +137,11 @@ impl World {
     }
 
     /// What the seats drew, asked of each; nothing where one does not tell.
-    async fn draw(&self, query: &Signed<Query>, roster: &Signed<Roster>) -> Option<Drawn> {
-        let (query, envelope) = (query.envelope().clone(), roster.envelope().clone());
+    async fn draw(&self, roster: &Signed<Roster>) -> Option<Drawn> {
+        let envelope = roster.envelope().clone();
         let mut nonces = Vec::new();
         for seat in &roster.document().seats {
-            let ask = Ask::Draw { query: query.clone(), roster: envelope.clone() };
+            let ask = Ask::Draw { roster: envelope.clone() };
             match self.ask(seat.member, ask).await {
                 Some(Told::Drawn { nonce }) => nonces.push(nonce),
                 _ => return None,
@@ -207,8 +208,8 @@ async fn steps_out_of_turn_for_rounds_that_are_not_open_are_declined_and_cost_no
         Ask::Verify { verifiers: signed(&world.secret) },
         Ask::Countersign { round },
         // Nobody consented to this one.
-        Ask::Draw { query: query_envelope.clone(), roster: roster.envelope().clone() },
-        Ask::Contribute { query: query_envelope.clone(), drawn: drawn.clone(), aborts: vec![] },
+        Ask::Draw { roster: roster.envelope().clone() },
+        Ask::Contribute { round: roster.id(), nonces: drawn.nonces.clone(), aborts: vec![] },
         // A roster that is none, draws that are none, and a query that is none.
         Ask::Open {
             query: query_envelope.clone(),
@@ -258,11 +259,11 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
     }
     let first = world.roster(&query, &consents);
     let contribute = |drawn: &Drawn| Ask::Contribute {
-        query: query.envelope().clone(),
-        drawn: drawn.clone(),
+        round: drawn.roster.id(),
+        nonces: drawn.nonces.clone(),
         aborts: vec![],
     };
-    let drawn = world.draw(&query, &first).await.unwrap();
+    let drawn = world.draw(&first).await.unwrap();
     // It never opened the round, so no aggregator takes a share; the members paid all the same.
     for to in world.honest() {
         let told = world.ask(to, contribute(&drawn)).await;
@@ -273,7 +274,7 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
     let mut other = first.document().clone();
     other.made_at = other.made_at.plus_seconds(1);
     let other = Signed::new(other, &world.secret).unwrap();
-    assert_eq!(world.draw(&query, &other).await, None);
+    assert_eq!(world.draw(&other).await, None);
     let other = Drawn { roster: other.envelope().clone(), ..drawn };
     for to in world.honest() {
         assert_eq!(world.ask(to, contribute(&other)).await, Some(Told::Declined { why: Declined::Unknown }));
@@ -284,11 +285,11 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
     for to in world.honest() {
         again.push((to, world.consent(to, &query).await.document().draw));
     }
-    let third = world.draw(&query, &world.roster(&query, &again)).await.unwrap();
+    let third = world.draw(&world.roster(&query, &again)).await.unwrap();
     let to = world.honest()[0];
     let ask = Ask::Contribute {
-        query: query.envelope().clone(),
-        drawn: third,
+        round: third.roster.id(),
+        nonces: third.nonces,
         aborts: vec![abort.envelope().clone()],
     };
     let told = world.ask(to, ask).await;

@@ -278,8 +278,7 @@ impl Coordinator {
         };
         let roster = Signed::new(roster, secret).map_err(|e| Flaw::new("roster", e.to_string()))?;
         let seated = Seated::new(roster, self.terms.clone(), self.query.sole_signer()?)?;
-        let query = self.query.envelope().clone();
-        let ask = Ask::Draw { query, roster: seated.roster().envelope().clone() };
+        let ask = Ask::Draw { roster: seated.roster().envelope().clone() };
         let to = seated.seats().iter().map(|s| s.member).collect();
         self.seated = Some(seated);
         Ok(self.ask(Stage::Drawing, to, &ask))
@@ -304,8 +303,8 @@ impl Coordinator {
         let round = self.need_round()?;
         self.all_of(&self.opened)?;
         let ask = Ask::Contribute {
-            query: self.query.envelope().clone(),
-            drawn: round.drawn(),
+            round: round.id(),
+            nonces: round.drawn().nonces,
             aborts: self.aborts.values().map(|a| a.envelope().clone()).collect(),
         };
         let to = round.seats().iter().map(|s| s.member).collect();

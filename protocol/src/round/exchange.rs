@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Drawn, Roster, Submission};
+use super::message::{Drawn, Roster, Submission, nonces};
 use crate::{
     codec::base64_bytes,
     document::Envelope,
@@ -24,8 +24,6 @@ pub enum Ask {
     },
     /// To those on the roster: tell what you drew. The reply is [`Told::Drawn`].
     Draw {
-        /// The query.
-        query: Envelope,
         /// The roster.
         roster: Envelope,
     },
@@ -38,10 +36,11 @@ pub enum Ask {
     },
     /// To those on the roster: hand in your vector. The reply, once it is handed in, is [`Told::Submitted`].
     Contribute {
-        /// The query.
-        query: Envelope,
-        /// The roster, drawn.
-        drawn: Drawn,
+        /// The round, whose roster they know.
+        round: Id<Roster>,
+        /// What its seats drew, in their order.
+        #[serde(with = "nonces")]
+        nonces: Vec<Digest>,
         /// Where a round on this plan was held before: every aggregator's word that nothing was revealed.
         aborts: Vec<Envelope>,
     },

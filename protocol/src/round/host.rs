@@ -122,27 +122,32 @@ pub(super) fn admitted<H: Host>(
     if query.sole_signer() != Ok(from) {
         return Err(Declined::NotAcceptable.into());
     }
-    let plan = host.admit(&query, at).map_err(|ground| Stop::Refused(query.id(), ground))?;
-    let terms = Terms::new(plan, host.charter());
-    let terms = terms.map_err(|_| Stop::Refused(query.id(), Ground::NotPlannable))?;
+    let terms = terms(&query, at, host)?;
     Ok((query, terms))
 }
 
-/// An admitted query with the roster that `from` drew up for it, of members of the charter alone.
-pub(super) fn seated<H: Host>(
-    from: NodeId,
-    (query, roster): (Envelope, Envelope),
+/// The terms of a query that this node would answer now.
+pub(super) fn terms<H: Host>(
+    query: &Signed<Query>,
     at: Timestamp,
     host: &H,
-) -> Result<(Signed<Query>, Seated), Stop<H::Error>> {
-    let (query, terms) = admitted(from, query, at, host)?;
-    let roster: Signed<Roster> = roster.open().map_err(|_| Declined::NotAcceptable)?;
+) -> Result<Terms, Stop<H::Error>> {
+    let plan = host.admit(query, at).map_err(|ground| Stop::Refused(query.id(), ground))?;
+    Terms::new(plan, host.charter()).map_err(|_| Stop::Refused(query.id(), Ground::NotPlannable))
+}
+
+/// The roster that `from` drew up for its own query, which was admitted, of members of the charter alone.
+pub(super) fn seated<H: Host>(
+    from: NodeId,
+    (query, terms): (&Signed<Query>, Terms),
+    roster: Signed<Roster>,
+    host: &H,
+) -> Result<Seated, Declined> {
     let charter = host.charter().document();
     let r = roster.document();
     if r.query != query.id() || r.seats.iter().any(|s| charter.member(&s.member).is_none()) {
-        return Err(Declined::NotAcceptable.into());
+        return Err(Declined::NotAcceptable);
     }
     // Last, since it computes what guarantees come to.
-    let seated = Seated::new(roster, terms, from).map_err(|_| Declined::NotAcceptable)?;
-    Ok((query, seated))
+    Seated::new(roster, terms, from).map_err(|_| Declined::NotAcceptable)
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rand::CryptoRng;
 
 use super::{
-    agreed::Round,
+    agreed::{Round, Seated},
     exchange::{Ask, Declined, Told},
-    host::{Delivery, Host, Step, Stop, admitted, seated},
-    message::{Abort, Consent, Drawn, Roster, draw},
+    host::{Delivery, Host, Step, Stop, admitted, seated, terms},
+    message::{Abort, Consent, Roster, draw},
     share::NoisedShare,
 };
 use crate::{
@@ -32,14 +32,24 @@ const DRAWS_SECONDS: i64 = 24 * 60 * 60;
 /// Plans of which draws are counted. When there are more, the count that began first is let go.
 const DRAWN_PLANS: usize = 4096;
 
+/// Rosters of one member that are remembered between what was drawn for them and the vector; of all members. When there
+/// are more, the oldest of them serves no longer.
+const ROSTERS_OF_ONE: usize = 2;
+const ROSTERS: usize = 64;
+
 /// A consent that was given and not used yet.
 struct Given {
-    query: Id<Query>,
+    query: Signed<Query>,
     to: NodeId,
-    expires: Timestamp,
     nonce: Digest,
-    /// The roster for which the nonce was told, the only one that it serves.
-    roster: Option<Id<Roster>>,
+    /// The roster for which the nonce was told, the only one that it serves, and its number.
+    seated: Option<(u64, Seated)>,
+}
+
+impl Given {
+    fn expires(&self) -> Timestamp {
+        self.query.document().expires_at
+    }
 }
 
 struct Submitted {
@@ -55,6 +65,8 @@ pub(super) struct Member {
     /// By their draw.
     consents: BTreeMap<Digest, Given>,
     draws: BTreeMap<Id<Plan>, (Timestamp, u32)>,
+    /// Rosters drawn for so far.
+    rosters: u64,
     submitted: BTreeMap<Id<Roster>, Submitted>,
 }
 
@@ -76,11 +88,10 @@ impl Member {
         let consent = Signed::new(consent, host.secret()).map_err(|_| Declined::NotAcceptable)?;
         let of_one = || self.consents.iter().filter(|(_, given)| given.to == from);
         if of_one().count() >= CONSENTS_TO_ONE {
-            let oldest = of_one().min_by_key(|(_, given)| given.expires).map(|(draw, _)| *draw);
+            let oldest = of_one().min_by_key(|(_, given)| given.expires()).map(|(draw, _)| *draw);
             oldest.map(|draw| self.consents.remove(&draw));
         }
-        let expires = query.document().expires_at;
-        let given = Given { query: query.id(), to: from, expires, nonce, roster: None };
+        let given = Given { query, to: from, nonce, seated: None };
         self.consents.insert(consent.document().draw, given);
         Ok(Step::told(Told::Consent { envelope: consent.envelope().clone() }))
     }
@@ -89,54 +100,77 @@ impl Member {
     pub(super) fn draw<H: Host>(
         &mut self,
         from: NodeId,
-        documents: (Envelope, Envelope),
+        roster: Envelope,
         at: Timestamp,
         host: &H,
     ) -> Result<Step, Stop<H::Error>> {
-        let (query, seated) = seated(from, documents, at, host)?;
-        let seat = seated.seat(&host.secret().node_id()).ok_or(Declined::NotAcceptable)?;
-        let given = self.consents.get_mut(&seat.draw);
-        let given = given.filter(|g| g.query == query.id() && g.to == from).ok_or(Declined::Unknown)?;
-        match given.roster {
-            Some(roster) if roster == seated.id() => {}
-            Some(_) => return Err(Declined::Contradiction.into()),
-            None => {
-                let (_, count) = self.draws.entry(seated.terms().id()).or_insert((at, 0));
-                if *count >= DRAWS {
-                    return Err(Declined::Busy.into());
-                }
-                *count += 1;
-                given.roster = Some(seated.id());
+        let roster: Signed<Roster> = roster.open().map_err(|_| Declined::NotAcceptable)?;
+        let own = host.secret().node_id();
+        let seat = roster.document().seats.iter().find(|s| s.member == own).ok_or(Declined::NotAcceptable)?;
+        let given = self.consents.get_mut(&seat.draw).filter(|g| g.to == from).ok_or(Declined::Unknown)?;
+        match &given.seated {
+            Some((_, seated)) if seated.id() == roster.id() => {
+                return Ok(Step::told(Told::Drawn { nonce: given.nonce }));
             }
+            Some(_) => return Err(Declined::Contradiction.into()),
+            None => {}
         }
+        let terms = terms(&given.query, at, host)?;
+        let plan = terms.id();
+        let seated = seated(from, (&given.query, terms), roster, host)?;
+        let (_, count) = self.draws.entry(plan).or_insert((at, 0));
+        if *count >= DRAWS {
+            return Err(Declined::Busy.into());
+        }
+        *count += 1;
         let nonce = given.nonce;
+        self.rosters += 1;
+        given.seated = Some((self.rosters, seated));
+        self.bound(from);
+        Ok(Step::told(Told::Drawn { nonce }))
+    }
+
+    /// Lets go of what is too much.
+    fn bound(&mut self, from: NodeId) {
         while self.draws.len() > DRAWN_PLANS {
             let first = self.draws.iter().min_by_key(|(_, (since, _))| *since).map(|(plan, _)| *plan);
             first.map(|plan| self.draws.remove(&plan));
         }
-        Ok(Step::told(Told::Drawn { nonce }))
+        for (of, most) in [(Some(from), ROSTERS_OF_ONE), (None, ROSTERS)] {
+            let held = || {
+                let of = |given: &Given| given.seated.is_some() && of.is_none_or(|of| given.to == of);
+                self.consents.iter().filter(move |(_, given)| of(given))
+            };
+            if held().count() > most {
+                let number = |given: &Given| given.seated.as_ref().map(|(number, _)| *number);
+                let oldest = held().min_by_key(|(_, given)| number(given)).map(|(draw, _)| *draw);
+                oldest.map(|draw| self.consents.remove(&draw));
+            }
+        }
     }
 
     /// Begins to hand in the vector: the consent is used up. What is left to do needs the records and no more of this.
     pub(super) fn begin<H: Host>(
         &mut self,
         from: NodeId,
-        (query, drawn, aborts): (Envelope, Drawn, Vec<Envelope>),
+        (round, nonces, aborts): (Id<Roster>, Vec<Digest>, Vec<Envelope>),
         at: Timestamp,
         host: &H,
     ) -> Result<Begun, Stop<H::Error>> {
-        if let Some(before) = self.submitted.get(&drawn.roster.id()).filter(|s| s.from == from) {
+        if let Some(before) = self.submitted.get(&round).filter(|s| s.from == from) {
             return Ok(Begun::Done(before.step()));
         }
-        let (query, seated) = seated(from, (query, drawn.roster), at, host)?;
-        let round = seated.draw(drawn.nonces).map_err(|_| Declined::NotAcceptable)?;
-        let seat = round.seat(&host.secret().node_id()).ok_or(Declined::NotAcceptable)?;
-        match self.consents.get(&seat.draw) {
-            Some(given)
-                if given.query == query.id() && given.to == from && given.roster == Some(round.id()) => {}
-            _ => return Err(Declined::Unknown.into()),
-        }
-        self.consents.remove(&seat.draw);
+        let of_it =
+            |given: &Given| given.to == from && given.seated.as_ref().is_some_and(|(_, s)| s.id() == round);
+        let (own, given) = self.consents.iter().find(|(_, given)| of_it(given)).ok_or(Declined::Unknown)?;
+        // Time has passed, and budget may have gone elsewhere.
+        terms(&given.query, at, host)?;
+        let (_, seated) = given.seated.clone().ok_or(Declined::Unknown)?;
+        let round = seated.draw(nonces).map_err(|_| Declined::NotAcceptable)?;
+        let own = *own;
+        let Some(Given { query, .. }) = self.consents.remove(&own) else {
+            return Err(Declined::Unknown.into());
+        };
         Ok(Begun::Count(Box::new(Count { from, query, round, aborts, at })))
     }
 
@@ -158,7 +192,7 @@ impl Member {
     /// Forgets what is too old to serve.
     pub(super) fn let_go(&mut self, at: Timestamp, seconds: i64) {
         let age = |since: Timestamp| at.unix_seconds().saturating_sub(since.unix_seconds());
-        self.consents.retain(|_, given| given.expires >= at);
+        self.consents.retain(|_, given| given.expires() >= at);
         self.draws.retain(|_, (since, _)| age(*since) <= DRAWS_SECONDS);
         self.submitted.retain(|_, s| age(s.at) <= seconds);
     }

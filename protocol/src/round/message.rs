@@ -32,27 +32,12 @@ pub fn draw(nonce: &Digest) -> Digest {
 }
 
 /// A member on a roster.
-///
-/// Written as a pair, since every member is sent all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(NodeId, Digest)", into = "(NodeId, Digest)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
     /// The member.
     pub member: NodeId,
     /// The draw of its consent, which serves for this roster and no other.
     pub draw: Digest,
-}
-
-impl From<(NodeId, Digest)> for Seat {
-    fn from((member, draw): (NodeId, Digest)) -> Self {
-        Self { member, draw }
-    }
-}
-
-impl From<Seat> for (NodeId, Digest) {
-    fn from(seat: Seat) -> Self {
-        (seat.member, seat.draw)
-    }
 }
 
 /// Who takes part in a round, and how. Signed by the member who asks. Its id is the round's.
@@ -68,6 +53,7 @@ pub struct Roster {
     /// Its plan.
     pub plan: Id<Plan>,
     /// Who takes part, by rising key.
+    #[serde(with = "seats")]
     pub seats: Vec<Seat>,
     /// How each vector is made.
     pub parameters: Parameters,
@@ -82,8 +68,60 @@ pub struct Drawn {
     /// The roster as signed.
     pub roster: Envelope,
     /// The random bytes of each seat, in the order of seats.
+    #[serde(with = "nonces")]
     pub nonces: Vec<Digest>,
 }
+
+/// Entries of equal length as one text, base64 of their bytes: every member is sent those of all.
+macro_rules! packed {
+    ($name:ident, $entry:ty, $bytes:literal, $put:expr, $take:expr) => {
+        pub(super) mod $name {
+            use serde::{Deserializer, Serializer, de::Error as _};
+
+            use super::*;
+            use crate::codec::base64_bytes;
+
+            pub(in super::super) fn serialize<S: Serializer>(
+                all: &[$entry],
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                let put: fn(&$entry) -> [u8; $bytes] = $put;
+                base64_bytes::serialize(&all.iter().flat_map(put).collect::<Vec<u8>>(), to)
+            }
+
+            pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+                from: D,
+            ) -> Result<Vec<$entry>, D::Error> {
+                let take: fn(&[u8; $bytes]) -> Option<$entry> = $take;
+                let bytes: Vec<u8> = base64_bytes::deserialize(from)?;
+                let (all, rest) = bytes.as_chunks::<$bytes>();
+                if !rest.is_empty() || all.len() > limits::SEATS {
+                    return Err(D::Error::custom("entries are cut short, or too many"));
+                }
+                let all: Option<Vec<$entry>> = all.iter().map(take).collect();
+                all.ok_or_else(|| D::Error::custom("an entry is none"))
+            }
+        }
+    };
+}
+
+packed!(nonces, Digest, 32, |nonce| *nonce.as_bytes(), |bytes| Some(Digest::from_bytes(*bytes)));
+packed!(
+    seats,
+    Seat,
+    64,
+    |seat| {
+        let mut bytes = [0; 64];
+        let both = seat.member.as_bytes().iter().chain(seat.draw.as_bytes());
+        bytes.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
+        bytes
+    },
+    |bytes| {
+        let (member, draw) = bytes.split_first_chunk::<32>()?;
+        let member = NodeId::from_bytes(*member).ok()?;
+        Some(Seat { member, draw: Digest::from_bytes(*draw.first_chunk()?) })
+    }
+);
 
 /// A member's vector as it was handed to the aggregators: committed to, and in shares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use rand::CryptoRng;
 use super::{
     aggregator::Aggregation,
     exchange::{Ask, Declined, Told},
-    host::{Delivery, Host, Mark, Step, Stop, seated},
+    host::{Delivery, Host, Mark, Step, Stop, admitted, seated},
     member::{Begun, Counted, Member},
     message::{Abort, Drawn, Roster},
 };
@@ -76,8 +76,8 @@ impl Party {
             return Ok(Begun::Done(Step::told(Told::Declined { why: Declined::NotAcceptable })));
         }
         let begun = match ask {
-            Ask::Contribute { query, drawn, aborts } => {
-                self.member.begin(from, (query, drawn, aborts), at, host)
+            Ask::Contribute { round, nonces, aborts } => {
+                self.member.begin(from, (round, nonces, aborts), at, host)
             }
             ask => self.step(from, ask, beside, at, host, rng).map(Begun::Done),
         };
@@ -105,7 +105,7 @@ impl Party {
     ) -> Result<Step, Stop<H::Error>> {
         match ask {
             Ask::Convene { query } => self.member.consent(from, query, at, host, rng),
-            Ask::Draw { query, roster } => self.member.draw(from, (query, roster), at, host),
+            Ask::Draw { roster } => self.member.draw(from, roster, at, host),
             Ask::Open { query, drawn } => self.open(from, query, drawn, at, host),
             // It is begun apart.
             Ask::Contribute { .. } => Err(Declined::OutOfTurn.into()),
@@ -157,7 +157,9 @@ impl Party {
         at: Timestamp,
         host: &mut H,
     ) -> Result<Step, Stop<H::Error>> {
-        let (_, seated) = seated(from, (query, drawn.roster), at, host)?;
+        let (query, terms) = admitted(from, query, at, host)?;
+        let roster = drawn.roster.open().map_err(|_| Declined::NotAcceptable)?;
+        let seated = seated(from, (&query, terms), roster, host)?;
         let round = seated.draw(drawn.nonces).map_err(|_| Declined::NotAcceptable)?;
         let own = host.secret().node_id();
         let place = round.aggregator(&own).ok_or(Declined::NotAcceptable)?;

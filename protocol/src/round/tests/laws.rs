@@ -125,9 +125,9 @@ fn a_vector_with_gaussian_noise_is_used_again_with_more_of_it() {
         }
         match &flight.message {
             Says::Ask(Ask::Prepare { .. })
-                if flight.to == known[1] && !std::mem::replace(&mut stopped, true) =>
+                if flight.to == other_than_asker(&known) && !std::mem::replace(&mut stopped, true) =>
             {
-                Fate::Crash(known[1], 130_000)
+                Fate::Crash(flight.to, 130_000)
             }
             _ => Fate::Pass,
         }
