@@ -10,7 +10,7 @@ use hedgerow_protocol::{
     indicator::Tlp,
     privacy::{Accountant, Accounting, Charge, MicroEpsilon, Permit, Unit},
     record::Numbers,
-    round::{Parameters, Roster, Round, Terms, draw},
+    round::{Parameters, Roster, Round, Seat, Terms, draw},
     statistic::{Axis, Bounded, Exact, Measure, Mode, Period, Plan, Query, SampleKey},
     time::Timestamp,
     vocabulary::{Dimension, Field, VOCABULARY},
@@ -138,7 +138,7 @@ impl Path {
             charter: self.charter.id(),
             query: Id::of(b"a query"),
             plan: plan.id(),
-            seats: members.iter().map(|m| (m.id, draw(&nonce(m))).into()).collect(),
+            seats: members.iter().map(|m| Seat { member: m.id, draw: draw(&nonce(m)) }).collect(),
             parameters: Parameters::new(&terms, members.len(), None).unwrap(),
             made_at: at(),
         };

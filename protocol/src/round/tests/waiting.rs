@@ -118,7 +118,7 @@ impl Asked {
             made_at: samples::at(),
         };
         let roster = Signed::new(roster, &secret(1)).unwrap().envelope().clone();
-        let Told::Drawn { nonce } = self.told(Ask::Draw { query, roster: roster.clone() }) else {
+        let Told::Drawn { nonce } = self.told(Ask::Draw { roster: roster.clone() }) else {
             panic!("it drew nothing")
         };
         let nonces = members.iter().map(|m| if *m == own { nonce } else { theirs(m) });
@@ -138,19 +138,19 @@ fn while_a_count_is_pending_no_record_is_touched_and_every_other_ask_is_answered
         kept: Cell::new(0),
     };
     let mut asked = Asked { party: Party::default(), host, rng: StdRng::seed_from_u64(51) };
-    let contribute = |question: &Signed<Query>, drawn: &Drawn| Ask::Contribute {
-        query: question.envelope().clone(),
-        drawn: drawn.clone(),
+    let contribute = |drawn: &Drawn| Ask::Contribute {
+        round: drawn.roster.id(),
+        nonces: drawn.nonces.clone(),
         aborts: Vec::new(),
     };
     let (first, second) = (question("1"), question("0.5"));
     let drawn = asked.drawn(&first);
-    let Begun::Count(pending) = asked.begin(contribute(&first, &drawn)) else { panic!("no count is due") };
+    let Begun::Count(pending) = asked.begin(contribute(&drawn)) else { panic!("no count is due") };
     assert_eq!(asked.touched(), (0, 0, 0), "begun, and nothing was counted, charged or kept");
 
     // Each of these comes while the count has not even started.
     let other = asked.drawn(&second);
-    let Begun::Count(_) = asked.begin(contribute(&second, &other)) else { panic!("another waits beside it") };
+    let Begun::Count(_) = asked.begin(contribute(&other)) else { panic!("another waits beside it") };
     let open = asked.told(Ask::Open { query: second.envelope().clone(), drawn: other.clone() });
     assert!(
         matches!(open, Told::Opened | Told::Declined { why: Declined::NotAcceptable }),
@@ -159,7 +159,7 @@ fn while_a_count_is_pending_no_record_is_touched_and_every_other_ask_is_answered
     let abort = asked.told(Ask::Abort { roster: other.roster });
     assert!(matches!(abort, Told::Aborted { .. }), "{abort:?}");
     // The same round again: its consent is used up, and no second vector is begun.
-    let again = asked.told(contribute(&first, &drawn));
+    let again = asked.told(contribute(&drawn));
     assert!(matches!(again, Told::Declined { why: Declined::Unknown }), "{again:?}");
     assert_eq!(asked.touched(), (0, 0, 0), "answered, and still nothing was counted, charged or kept");
 
@@ -169,7 +169,7 @@ fn while_a_count_is_pending_no_record_is_touched_and_every_other_ask_is_answered
     assert!(matches!(step.told, Told::Submitted { .. }), "{:?}", step.told);
     assert_eq!(step.deliver.len(), 2);
     // Now it is known, and handed in again without another count.
-    let again = asked.told(contribute(&first, &drawn));
+    let again = asked.told(contribute(&drawn));
     assert_eq!(again, step.told);
     assert_eq!(asked.touched(), (1, 1, 1));
 }
