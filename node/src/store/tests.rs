@@ -1,5 +1,7 @@
 //! The vault as a whole: what is acknowledged stays, what is damaged is found, what is secret is nowhere.
 
+mod ledger;
+
 use std::{fs, path::Path, sync::Arc};
 
 use zeroize::Zeroizing;
