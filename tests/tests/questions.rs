@@ -177,3 +177,103 @@ fn a_charter_that_counts_in_zcdp_and_by_year_says_so_and_keeps_its_caps() {
     let total = &node.json(&["ledger"])["total"];
     assert!(total["spent_micros"].as_u64().unwrap() <= total["cap_micros"].as_u64().unwrap(), "{total}");
 }
+
+/// What is left of a command's words when figures, keys, ids, times, ports and folders are taken out of them.
+fn without_figures(text: &str, dir: &str) -> String {
+    let text = text.replace(dir, "DIR");
+    let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"-:".contains(c));
+    words
+        .map(|word| {
+            let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let hex = bare.len() >= 8 && bare.bytes().all(|b| b.is_ascii_hexdigit());
+            let time = bare.len() >= 19 && bare.as_bytes().get(4) == Some(&b'-') && bare.contains('T');
+            if hex || time { word.replacen(bare, "X", 1) } else { word.to_owned() }
+        })
+        .collect()
+}
+
+/// The same of its JSON. What is a figure is a figure in both, in as many cells.
+fn shape(value: &Value, key: &str, dir: &str) -> Value {
+    const FIGURES: [&str; 6] = ["value", "low", "high", "sum", "consistent", "post_processed"];
+    match value {
+        Value::Number(_) if FIGURES.contains(&key) => json!("FIGURE"),
+        Value::String(text) => json!(without_figures(text, dir)),
+        Value::Array(list) => list.iter().map(|v| shape(v, key, dir)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, v)| (key.clone(), shape(v, key, dir)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+/// Everything that the member who asks is told, command by command, by a federation in which one node holds `more` of
+/// one person.
+fn told(more: usize) -> Vec<Value> {
+    let federation = Federation::new(3, &[]);
+    fill(&federation);
+    let lines: Vec<String> = (0..more)
+        .map(|n| {
+            let day = format!("2025-0{}-11", 1 + n % 9);
+            let tactic = format!("T0{}", 1 + n % 9);
+            let record = json!({
+                "day": day, "tactic": tactic, "person": "one more", "consent_statistics": "yes",
+                "days_to_answer": 365, "narrative": format!("what happened, part {n}"),
+            });
+            record.to_string()
+        })
+        .collect();
+    if more > 0 {
+        let file = federation.dir().join("more.jsonl");
+        fs::write(&file, lines.join("\n")).unwrap();
+        assert_eq!(federation.nodes[1].json(&["import", file.to_str().unwrap()])["stored"], more);
+    }
+    let _serving = federation.serve();
+    let dir = federation.dir().to_str().unwrap().to_owned();
+    let out = federation.dir().join("release.json");
+    let out = out.to_str().unwrap();
+    let by_tactic = ["ask", "--purpose", "research", "--count", "people", "--by", "tactic", "--out", out];
+    let mean = ["ask", "--purpose", "research", "--mean", "days_to_answer:30", "--out", out];
+    let commands: [Vec<&str>; 10] = [
+        [&by_tactic[..], &["--epsilon", "0.5", "--dry-run"]].concat(),
+        [&by_tactic[..], &["--epsilon", "0.5"]].concat(),
+        // Again: it was answered in this period.
+        [&by_tactic[..], &["--epsilon", "0.5"]].concat(),
+        [&by_tactic[..], &["--epsilon", "0.5", "--local"]].concat(),
+        [&by_tactic[..], &["--epsilon", "0.5", "--local"]].concat(),
+        [&mean[..], &["--epsilon", "0.5"]].concat(),
+        [&by_tactic[..], &["--epsilon", "1000"]].concat(),
+        [&by_tactic[..], &["--epsilon", "0.5", "--where", "origin=nowhere"]].concat(),
+        vec!["ask", "--purpose", "gossip", "--count", "people", "--epsilon", "0.5", "--out", out],
+        vec!["ledger"],
+    ];
+    let run = |node: &Node, command: &[&str]| {
+        let done = node.run(&[command, &["--json"]].concat());
+        let json: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| json!(done.stdout));
+        json!({
+            "command": without_figures(&command.join(" "), &dir),
+            "code": done.code,
+            "stdout": shape(&json, "", &dir),
+            "stderr": without_figures(&done.stderr, &dir),
+        })
+    };
+    let asked = commands.iter().map(|command| run(&federation.nodes[0], command)).collect::<Vec<_>>();
+    // What was charged is told by every node alike.
+    let ledgers = federation.nodes[1..].iter().map(|node| run(node, &["ledger"]));
+    asked.into_iter().chain(ledgers).collect()
+}
+
+#[test]
+fn nothing_but_the_figures_of_a_release_depends_on_records() {
+    let (without, with) = std::thread::scope(|threads| {
+        let with = threads.spawn(|| told(40));
+        (told(0), with.join().unwrap())
+    });
+    for (without, with) in without.iter().zip(&with) {
+        assert_eq!(without, with);
+    }
+    let codes: Vec<_> = with.iter().map(|told| told["code"].as_i64().unwrap()).collect();
+    assert_eq!(codes[..6], [0; 6]);
+    assert!(codes[6..9].iter().all(|code| *code != 0), "{codes:?}");
+}
