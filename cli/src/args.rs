@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use hedgerow_node::store::{Anchor, Role, UserName};
 use hedgerow_node::{
     api::{ForeignChoice, ImportOptions},
     store::Landing,
@@ -35,6 +36,15 @@ pub(crate) struct Args {
     /// File whose first line is the passphrase, instead of asking for it.
     #[arg(long, global = true, env = "HEDGEROW_PASSPHRASE_FILE", value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Open the vault with an age identity from this file instead of a passphrase.
+    #[arg(long, global = true, env = "HEDGEROW_IDENTITY", value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Act as this user of the vault, with her key.
+    #[arg(long, global = true, env = "HEDGEROW_USER", value_name = "NAME")]
+    pub(crate) user: Option<UserName>,
+    /// Why, for the access log.
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// Print JSON, one document, on standard output.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -95,11 +105,136 @@ pub(crate) enum Command {
     Check,
     /// Upgrade the vault from the format of an older program. Safe to stop at any point.
     Upgrade,
+    /// Add, remove or list the people who may open the vault; their roles and passphrases.
+    #[command(subcommand)]
+    User(User),
+    /// Add, remove or list what opens the vault: age recipients, recovery shares.
+    #[command(subcommand)]
+    Key(Key),
+    /// Show the access log, and check that nothing of it was changed.
+    Log(Log),
+    /// Show or set what this organisation asks of its own people.
+    Policy {
+        /// Whether reading, exporting and erasing records asks for a reason: yes or no.
+        #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+        require_reason: Option<bool>,
+    },
+    /// Lock the running node: it answers the federation and does nothing else without a key.
+    Lock,
+    /// Unlock the running node: it acts for you until it locks again.
+    Unlock,
+    /// Destroy the keys of this vault, at once and for good. Needs no passphrase.
+    Panic {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the codes of a dimension, or the dimensions.
     Codes {
         /// tactic, role, origin, confidence, basis, platform, harm, help, answer, region or phase.
         dimension: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// List users and their roles.
+    List,
+    /// Add a user with a passphrase of her own.
+    Add {
+        /// Her name.
+        name: UserName,
+        /// caseworker, analyst, operator or auditor; may be given several times.
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
+        /// File whose first line is her passphrase, instead of asking for it.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Remove a user and all her keys.
+    Remove {
+        /// Her name.
+        name: UserName,
+    },
+    /// Give a user other roles.
+    Roles {
+        /// Her name.
+        name: UserName,
+        /// All roles she has from now on; may be given several times.
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
+    },
+    /// Change a passphrase: your own, or another's if you are an operator.
+    Passphrase {
+        /// Whose; your own if not given.
+        name: Option<UserName>,
+        /// File whose first line is the new passphrase, instead of asking for it.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// List what opens the vault.
+    List,
+    /// Let an age identity open the vault.
+    AddAge {
+        /// Its recipient, age1….
+        recipient: String,
+        /// As whom it opens; yourself if not given.
+        #[arg(long = "for", value_name = "NAME")]
+        name: Option<UserName>,
+    },
+    /// Take an age recipient away.
+    RemoveAge {
+        /// The recipient, age1….
+        recipient: String,
+    },
+    /// Make recovery shares; those made earlier open nothing any more.
+    Recovery {
+        /// How many to make.
+        #[arg(long, default_value_t = 5)]
+        shares: u8,
+        /// How many of them open the vault.
+        #[arg(long, default_value_t = 3)]
+        threshold: u8,
+    },
+    /// Give a user a new passphrase by means of recovery shares; the node must not be running.
+    Recover {
+        /// File with shares, one a line; asked for one by one if not given. May be given several times.
+        #[arg(long = "share-file", value_name = "FILE")]
+        share_files: Vec<PathBuf>,
+        /// Who gets the passphrase; not needed where there is one user.
+        #[arg(long = "for", value_name = "NAME")]
+        name: Option<UserName>,
+        /// File whose first line is the new passphrase, instead of asking for it.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Take a keyring that is older than the vault has seen, because newer ones are lost.
+    Accept,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Log {
+    /// From this entry on; the last ones if not given.
+    #[arg(long)]
+    pub(crate) from: Option<u64>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u64,
+    /// An end of the log noted down earlier (COUNT:HASH): whether all before it is as it was.
+    #[arg(long, value_name = "COUNT:HASH")]
+    pub(crate) anchor: Option<Anchor>,
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("yes or no".into()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -444,6 +579,10 @@ pub(crate) struct Serve {
     /// How TAXII clients reach this node, such as https://taxii.example.org, where a proxy with TLS stands before it.
     #[arg(long, value_name = "URL", requires = "taxii")]
     pub(crate) taxii_url: Option<String>,
+    /// Lock after so many minutes in which nobody used it: records and all else but the status then need a key. 0 for
+    /// never. The federation is answered, and TAXII served, all the same.
+    #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+    pub(crate) lock_after: u64,
     /// End when standard input closes, so that a parent leaves nothing running.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,

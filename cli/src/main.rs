@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before anything secret is read. What the system does not grant, docs/threat-model.md says.
+    hedgerow_node::process::harden();
     let args = args::Args::parse();
     let json = args.json;
     match command::run(args) {

@@ -30,6 +30,13 @@ fn every_command_explains_itself() {
         "indicator",
         "ledger",
         "status",
+        "user",
+        "key",
+        "log",
+        "policy",
+        "lock",
+        "unlock",
+        "panic",
         "codes",
     ] {
         assert!(help.contains(command), "{command} is not in the help");

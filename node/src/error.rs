@@ -54,7 +54,19 @@ impl NodeError {
 
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
-        let class = if matches!(error, StoreError::Share) { Class::Refused } else { Class::Vault };
+        let class = match error {
+            StoreError::Share => Class::Refused,
+            StoreError::NoUser(_)
+            | StoreError::UserExists(_)
+            | StoreError::LastOperator
+            | StoreError::Identity
+            | StoreError::Recipient
+            | StoreError::RecipientExists
+            | StoreError::NoRecipient
+            | StoreError::Shares(_)
+            | StoreError::TooManySlots(_) => Class::Input,
+            _ => Class::Vault,
+        };
         Self::new(class, error)
     }
 }

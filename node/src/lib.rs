@@ -11,6 +11,7 @@ pub mod form;
 pub mod matcher;
 pub mod net;
 pub mod node;
+pub mod process;
 pub mod reader;
 pub mod simulate;
 pub mod store;

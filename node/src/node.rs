@@ -15,10 +15,14 @@ use rand::rngs::StdRng;
 
 use crate::{
     error::NodeError,
-    flow::{intake, lint::Known},
+    flow::{
+        access::{Action, Caller},
+        intake,
+        lint::Known,
+    },
     store::{
-        Attachments, Clients, Documents, Foreign, KdfParams, Ledger, Library, Passphrase, Records, Rounds,
-        Settings, StoreError, Vault, WordKey,
+        Attachments, Clients, Documents, Foreign, Journal, KdfParams, Ledger, Library, Passphrase, People,
+        Records, Role, Rounds, Settings, Share, StoreError, Unlock, User, UserName, Vault, WordKey,
     },
 };
 
@@ -34,6 +38,8 @@ pub struct Node {
     pub(crate) rounds: Rounds,
     pub(crate) attachments: Attachments,
     pub(crate) settings: Settings,
+    pub(crate) people: People,
+    pub(crate) journal: Journal,
     pub(crate) secret: NodeSecret,
     pub(crate) member: Signed<Member>,
     pub(crate) federation: Option<Federation>,
@@ -76,12 +82,60 @@ impl Node {
         Self::over(vault)
     }
 
-    /// Opens the vault in `home`.
-    pub fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, NodeError> {
-        Self::over(Arc::new(Vault::open(home, passphrase)?))
+    /// Opens the vault in `home` with what one of its users offers.
+    pub fn open<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Self, NodeError> {
+        Self::over(Arc::new(Vault::open(home, unlock)?))
+    }
+
+    /// Opens the vault in `home` though its keyring is older than one that the vault has seen, and takes it as the
+    /// newest from now on.
+    pub fn accept_keyring<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Self, NodeError> {
+        let vault = Arc::new(Vault::open(home, unlock)?);
+        if !vault.opener().roles.contains(&Role::Operator) {
+            return Err(NodeError::refused("only an operator may take an older keyring"));
+        }
+        People::accept(Arc::clone(&vault))?;
+        let node = Self::over(vault)?;
+        node.permit(&Caller::opener(&node), Action::KeyChange, "an older keyring is taken")?;
+        Ok(node)
+    }
+
+    /// Opens the vault in `home` for one action that its opener must be allowed.
+    pub fn open_for<'a>(
+        home: &Path,
+        unlock: impl Into<Unlock<'a>>,
+        action: Action,
+        what: &str,
+    ) -> Result<Self, NodeError> {
+        let node = Self::open(home, unlock)?;
+        node.permit(&Caller::opener(&node), action, what)?;
+        Ok(node)
+    }
+
+    /// Gives a user a new passphrase by means of recovery shares.
+    pub fn recover(
+        home: &Path,
+        shares: &[Share],
+        name: Option<UserName>,
+        passphrase: &Passphrase,
+    ) -> Result<UserName, NodeError> {
+        let node = Self::open(home, Unlock::Shares(shares))?;
+        let name = match name {
+            Some(name) => name,
+            None => match node.people.keys()?.users.as_slice() {
+                [only] => only.name.clone(),
+                _ => return Err(NodeError::input("this vault has several users; name one with --for")),
+            },
+        };
+        node.people.user(&name)?;
+        let what = format!("a new passphrase for {name}, by shares");
+        node.permit(&Caller::opener(&node), Action::KeyChange, &what)?;
+        node.people.set_passphrase(&name, passphrase)?;
+        Ok(name)
     }
 
     fn over(vault: Arc<Vault>) -> Result<Self, NodeError> {
+        let people = People::open(Arc::clone(&vault))?;
         let settings = Settings::new(Arc::clone(&vault));
         let missing = || StoreError::Damaged("the node's key is missing");
         let secret = settings.identity()?.ok_or_else(missing)?;
@@ -105,6 +159,8 @@ impl Node {
             foreign: Foreign::new(Arc::clone(&vault)),
             clients: Clients::new(Arc::clone(&vault)),
             rounds: Rounds::new(Arc::clone(&vault)),
+            journal: Journal::new(Arc::clone(&vault)),
+            people,
             settings,
             secret,
             member,
@@ -129,6 +185,11 @@ impl Node {
     /// The charter it joined.
     pub fn charter(&self) -> Option<&Signed<Charter>> {
         self.federation.as_ref().map(|f| &f.charter)
+    }
+
+    /// Whose slot opened its vault.
+    pub fn opener(&self) -> &User {
+        self.vault.opener()
     }
 
     /// The folder of its vault.

@@ -72,7 +72,8 @@ pub struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    /// Of what it put out.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode};
 
 use hedgerow_node::{
-    flow::membership::{self, Terms},
+    flow::{
+        access::Action,
+        membership::{self, Terms},
+    },
     node::{Node, now},
     store::KdfParams,
 };
@@ -23,7 +26,7 @@ use crate::{
 pub(crate) fn init(context: &Context, init: Init) -> anyhow::Result<ExitCode> {
     let home = &context.session.home;
     let card = init.card.unwrap_or_else(|| home.join("member.json"));
-    let passphrase = passphrase::read(context.session.passphrase_file.as_deref(), true)?;
+    let passphrase = passphrase::read_new(context.session.passphrase_file.as_deref())?;
     let node = Node::init(home, &passphrase, KdfParams::default(), init.name, init.contact, init.addresses)?;
     write(&card, &membership::write(node.member())?)?;
     if context.json {
@@ -44,7 +47,7 @@ pub(crate) fn run(context: &Context, charter: Charter) -> anyhow::Result<ExitCod
     match charter {
         Charter::New(new) => draw_up(context, new),
         Charter::Sign { charter, others } => {
-            let node = context.session.open()?;
+            let node = context.session.open(Action::Charter, "sign one")?;
             let signed = membership::read(&read(&charter)?)?;
             let others = others
                 .iter()
@@ -66,7 +69,7 @@ pub(crate) fn run(context: &Context, charter: Charter) -> anyhow::Result<ExitCod
 
 pub(crate) fn join(context: &Context, path: &Path) -> anyhow::Result<ExitCode> {
     let charter = membership::read(&read(path)?)?;
-    let node = context.session.open()?;
+    let node = context.session.open(Action::Charter, "join one")?;
     membership::join(&node, &charter)?;
     if context.json {
         output::json(&json!({ "joined": charter.id(), "name": charter.document().name }))?;
@@ -83,7 +86,7 @@ fn draw_up(context: &Context, new: CharterNew) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|path| Ok(membership::read::<Member>(&read(path)?)?))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let node = context.session.open()?;
+    let node = context.session.open(Action::Charter, "draw one up")?;
     let terms = Terms {
         quorum: new.quorum,
         epsilon_total: new.epsilon_total,

@@ -96,7 +96,7 @@ impl Serving {
     fn start(home: &Path, passphrase_file: &Path) -> anyhow::Result<Self> {
         let log = fs::File::create(home.join("serve.log"))?;
         let child = Process::new(std::env::current_exe()?)
-            .args(["serve", "--until-stdin-closes"])
+            .args(["serve", "--until-stdin-closes", "--lock-after", "0"])
             .arg("--home")
             .arg(home)
             .arg("--passphrase-file")

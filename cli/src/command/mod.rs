@@ -7,6 +7,7 @@ mod demo;
 mod indicator;
 mod library;
 mod matching;
+mod people;
 mod record;
 mod serve;
 mod show;
@@ -29,7 +30,9 @@ pub(crate) struct Context {
 
 /// Carries out what was typed.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = Context { session: Session::new(args.home, args.passphrase_file)?, json: args.json };
+    let session = Session::new(args.home, args.passphrase_file)?;
+    let session = Session { identity: args.identity, user: args.user, reason: args.reason, ..session };
+    let context = Context { session, json: args.json };
     match args.command {
         Command::Demo(demo) => demo::run(&context, &demo),
         Command::Init(init) => charter::init(&context, init),
@@ -46,6 +49,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Match { paths, records } => matching::run(&context, &paths, records),
         Command::Taxii(taxii) => taxii::run(&context, taxii),
         Command::Ledger => show::ledger(&context),
+        Command::User(user) => people::user(&context, user),
+        Command::Key(key) => people::key(&context, key),
+        Command::Log(log) => people::log(&context, &log),
+        Command::Policy { require_reason } => people::policy(&context, require_reason),
+        Command::Lock => people::seat(&context, false),
+        Command::Unlock => people::seat(&context, true),
+        Command::Panic { yes } => people::panic(&context, yes),
         Command::Status => show::status(&context),
         Command::Check => show::check(&context),
         Command::Upgrade => show::upgrade(&context),

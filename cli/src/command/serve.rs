@@ -1,10 +1,11 @@
 //! `serve`: runs the node until it is told to stop.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use hedgerow_node::{
     api::{socket::Socket, taxii::Taxii},
-    flow::serve::Service,
+    flow::{access::Action, serve::Service},
+    process,
 };
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +23,13 @@ pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
     let level = level.unwrap_or(tracing::Level::WARN);
     let filter = tracing_subscriber::EnvFilter::new(format!("off,hedgerow={level}"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let node = Arc::new(context.session.open()?);
+    if !process::harden().memory_locked {
+        tracing::warn!(
+            "memory may reach swap: use encrypted swap or none, or allow locking (LimitMEMLOCK=infinity)"
+        );
+    }
+    let node = Arc::new(context.session.open(Action::Serve, "")?);
+    let idle = Some(Duration::from_secs(serve.lock_after.saturating_mul(60))).filter(|idle| !idle.is_zero());
     let own = node.charter().and_then(|c| c.document().member(&node.id())).map(|m| m.addresses.clone());
     let listen = match (serve.listen.is_empty(), own) {
         (false, _) => serve.listen,
@@ -31,7 +38,7 @@ pub(crate) fn run(context: &Context, serve: Serve) -> anyhow::Result<ExitCode> {
     };
     session::runtime()?.block_on(async {
         let service = Arc::new(Service::start(Arc::clone(&node), listen).await?);
-        let socket = Socket::bind(node.home())?;
+        let socket = Socket::bind(node.home())?.locking_after(idle);
         let taxii = serve.taxii.map(|address| Taxii::bind(&node, address, serve.taxii_url)).transpose()?;
         let taxii_url = taxii.as_ref().map(Taxii::url);
         if context.json {

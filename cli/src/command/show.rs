@@ -37,6 +37,10 @@ pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
         None => println!("Not running; `hedgerow serve` runs it."),
         Some(n) => {
             println!("Running, listening on {}", n.listening.join(", "));
+            match &s.acts_for {
+                Some(user) => println!("Unlocked: acts for {user}"),
+                None => println!("Locked: `hedgerow unlock` unlocks it"),
+            }
             for peer in &n.peers {
                 println!("  {:<30} {}", plain(&peer.name), plain(&peer.state));
             }

@@ -24,8 +24,10 @@ use crate::{
         search::{Found, Search},
     },
     form::RecordForm,
-    store::{Attachment, Landing},
+    store::{Attachment, Landing, Proof, UserName},
 };
+
+use super::{PeopleCommand, PeopleOutcome};
 
 /// How a file of incidents is to be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +229,11 @@ pub enum Command {
         /// Which.
         which: ForeignChoice,
     },
+    /// Something about the vault's users, keys, access log or policy.
+    People {
+        /// What.
+        people: PeopleCommand,
+    },
 }
 
 /// Which of the objects from outside.
@@ -271,6 +278,18 @@ pub enum AttachmentAction {
         /// Its number.
         number: u32,
     },
+}
+
+/// A command, with who asks for it and why, as it goes to a running node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Shows who asks; without it the node acts for the one who unlocked it last.
+    pub proof: Option<Proof>,
+    /// Why, for the access log.
+    pub reason: Option<String>,
+    /// The command.
+    pub command: Command,
 }
 
 /// What came of a command.
@@ -325,6 +344,8 @@ pub enum Outcome {
     Foreign(Vec<ListedForeign>),
     /// Of [`Command::ForeignAdopt`] and [`Command::ForeignDrop`].
     ForeignMoved(ForeignMoved),
+    /// Of [`Command::People`].
+    People(PeopleOutcome),
 }
 
 /// One object from outside.
@@ -536,6 +557,9 @@ pub struct Status {
     pub budget: Option<Spent>,
     /// Its network, if it runs.
     pub network: Option<NetworkView>,
+    /// For whom the running node acts when a command brings no key; none if it is locked, or does not run.
+    #[serde(default)]
+    pub acts_for: Option<UserName>,
 }
 
 /// A charter in short.

@@ -12,11 +12,12 @@ use hedgerow_protocol::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-use super::{budget, command::*, library};
+use super::{budget, command::*, library, people};
 use crate::{
     error::{Class, NodeError},
     export::{Audience, Publisher, export},
     flow::{
+        access::Caller,
         intake::{Imported, read_bounded},
         serve::Service,
     },
@@ -37,13 +38,26 @@ const MOST_LISTED: u64 = 10_000;
 /// Most records made up at once.
 const MOST_SIMULATED: u64 = 10_000_000;
 
-/// Carries out `command` on `node`; with `service` if it is running.
+/// Carries out `command` on `node` for the one who opened its vault; with `service` if it is running.
 pub async fn run(
     node: &Arc<Node>,
     service: Option<&Service>,
     command: Command,
     progress: Progress<'_>,
 ) -> Result<Outcome, NodeError> {
+    run_as(&Caller::opener(node), node, service, command, progress).await
+}
+
+/// Carries out `command` for `caller`, if she may do it.
+pub async fn run_as(
+    caller: &Caller,
+    node: &Arc<Node>,
+    service: Option<&Service>,
+    command: Command,
+    progress: Progress<'_>,
+) -> Result<Outcome, NodeError> {
+    let (action, what) = command.access(Some(&caller.user.name));
+    blocking(|| node.permit(caller, action, &what))?;
     match command {
         Command::Ask { question } => {
             let service = service.ok_or_else(|| {
@@ -71,6 +85,7 @@ pub async fn run(
             Ok(Outcome::Published(report))
         }
         Command::Status => blocking(|| status(node, service)),
+        Command::People { people } => blocking(|| people::run(node, caller, people)).map(Outcome::People),
         other => blocking(|| offline(node, other, progress)),
     }
 }
@@ -180,6 +195,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         Command::ForeignDrop { which } => node.drop_foreign(&which).map(Outcome::ForeignMoved),
         Command::Ask { .. }
         | Command::Status
+        | Command::People { .. }
         | Command::IndicatorPublish { .. }
         | Command::IndicatorRevoke { .. } => Err(NodeError::input("this command is not for the vault alone")),
     }
@@ -377,6 +393,7 @@ fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> 
         releases: node.documents.count(Spreading::Release),
         budget,
         network: service.map(|s| network_view(node, s)),
+        acts_for: None,
     })))
 }
 

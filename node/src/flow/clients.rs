@@ -63,7 +63,7 @@ impl Node {
         }
         let mut secret = Zeroizing::new([0; 32]);
         random().fill_bytes(secret.as_mut());
-        let token = Zeroizing::new(format!("hgt_{}", URL_SAFE_NO_PAD.encode(secret.as_ref())));
+        let token = Zeroizing::new(format!("hgt_{}", URL_SAFE_NO_PAD.encode(secret.as_slice())));
         let digest = Digest::of(token.as_bytes());
         clients.push(Client { name: name.to_owned(), tlp, write, at: now, token: digest });
         self.clients.put(&clients)?;

@@ -1,5 +1,6 @@
 //! One file for each flow that a user sees. Flows join the store with the protocol; `serve` adds the network.
 
+pub mod access;
 pub mod attachment;
 mod blobs;
 pub mod clients;

@@ -62,6 +62,56 @@ pub enum StoreError {
         /// The kind's number (docs/storage.md).
         kind: u8,
     },
+    /// The keyring was made by a newer program.
+    #[error("the keyring has format {found}, this program reads up to {known}; use a newer program")]
+    NewerKeyring {
+        /// The format found.
+        found: u16,
+        /// The newest known here.
+        known: u16,
+    },
+    /// The keyring is older than the vault.
+    #[error(
+        "the keyring has generation {found}, the vault has seen {known}: an old copy of keyring.json was put back, and \
+         with it users, roles or passphrases that were taken away. Put the newer one back; if it is lost, an operator \
+         takes this one with `hedgerow key accept`"
+    )]
+    OldKeyring {
+        /// The generation found.
+        found: u64,
+        /// The newest seen.
+        known: u64,
+    },
+    /// The identities open no slot.
+    #[error("no identity in this file opens this vault")]
+    WrongIdentity,
+    /// No identity file.
+    #[error("this is no age identity file; one begins with AGE-SECRET-KEY-1 and is not itself encrypted")]
+    Identity,
+    /// No recipient.
+    #[error("this is no age recipient; one begins with age1")]
+    Recipient,
+    /// There already.
+    #[error("this recipient opens the vault already")]
+    RecipientExists,
+    /// Not there.
+    #[error("this recipient opens nothing here; `hedgerow key list` names those that do")]
+    NoRecipient,
+    /// Recovery shares.
+    #[error(transparent)]
+    Shares(#[from] super::keyring::ShareError),
+    /// No user of this name.
+    #[error("this vault has no user {0}; `hedgerow user list` names them")]
+    NoUser(String),
+    /// There is one already.
+    #[error("this vault has a user {0} already")]
+    UserExists(String),
+    /// Without an operator who can open it, nobody could change the keyring again.
+    #[error("this would leave no operator who can open the vault; make another one first")]
+    LastOperator,
+    /// A keyring has no room for more.
+    #[error("a keyring has at most {0} slots; remove a user or a key first")]
+    TooManySlots(usize),
     /// Nothing more can be written.
     #[error("the disk is full; nothing of this was stored. Make room and start again")]
     DiskFull,

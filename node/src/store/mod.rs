@@ -2,8 +2,8 @@
 //!
 //! `keyring` opens `crypter`, which seals what `engine` keeps; `vault` is the typed face of the three, and counts in
 //! `root` and `tally` what it holds. The tables on top say what is kept: `records` with their keys and facets, the
-//! `ledger`, `rounds`, signed `documents`, the indicator `library`, `attachments` and `settings`. Nothing here knows the
-//! network.
+//! `ledger`, `rounds`, signed `documents`, the indicator `library`, `attachments`, `settings`, and who did what in the
+//! `journal`. `people` changes who may open it. Nothing here knows the network.
 
 mod added;
 mod allow;
@@ -16,10 +16,12 @@ mod engine;
 mod error;
 mod foreign;
 mod head;
+mod journal;
 mod keyring;
 mod ledger;
 mod library;
 mod padme;
+mod people;
 mod records;
 mod root;
 mod rounds;
@@ -37,15 +39,20 @@ pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use foreign::{Foreign, ForeignObject, ForeignStored};
-pub use keyring::{KdfParams, Passphrase};
+pub use journal::{Access, Anchor, Broken, Chain, Journal, Numbered};
+pub use keyring::{
+    Destroyed, Identities, KdfParams, NameError, Passphrase, Recovery, Role, Share, ShareError, Unlock, User,
+    UserName, destroy,
+};
 pub use ledger::Ledger;
 pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
+pub use people::{Keys, Listed, People, Proof};
 pub use records::{
     Derived, FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored,
     WordHash, key_files,
 };
 pub use rounds::Rounds;
-pub use settings::Settings;
+pub use settings::{Policy, Settings};
 pub use upgrade::{OldRecord, Upgrade};
 pub use vault::{Kind, Txn, Vault, WordKey};
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use hedgerow_protocol::document::{Charter, Document, Envelope, NodeSecret, Signed};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,6 +20,15 @@ const IDENTITY: &[u8] = b"identity";
 const MEMBER: &[u8] = b"member";
 const CHARTER: &[u8] = b"charter";
 const WARNING_LISTS: &[u8] = b"warning-lists";
+const POLICY: &[u8] = b"policy";
+
+/// What an organisation asks of its own people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Whether reading, exporting and erasing records asks for a reason.
+    pub reasons: bool,
+}
 
 /// The settings table.
 pub struct Settings {
@@ -85,6 +95,21 @@ impl Settings {
             Some(folder) => txn.put(Kind::Setting, WARNING_LISTS, folder.as_os_str().as_bytes())?,
             None => txn.delete(Kind::Setting, WARNING_LISTS),
         }
+        txn.commit()
+    }
+
+    /// The organisation's policy.
+    pub fn policy(&self) -> Result<Policy, StoreError> {
+        let Some(json) = self.vault.get(Kind::Setting, POLICY)? else { return Ok(Policy::default()) };
+        serde_json::from_slice(&json).map_err(|_| StoreError::Damaged("the node's policy does not read"))
+    }
+
+    /// Sets the organisation's policy.
+    pub fn put_policy(&self, policy: Policy) -> Result<(), StoreError> {
+        let json =
+            serde_json::to_vec(&policy).map_err(|_| StoreError::Damaged("a policy has no JSON form"))?;
+        let mut txn = self.vault.begin();
+        txn.put(Kind::Setting, POLICY, &json)?;
         txn.commit()
     }
 

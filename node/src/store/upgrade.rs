@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::StoreError,
-    keyring::Passphrase,
+    keyring::Unlock,
     records::{NewRecord, RecordNumber, Records, SourceKey},
     staging,
     vault::{Kind, Vault},
@@ -38,8 +38,8 @@ pub struct Upgrade {
 
 impl Upgrade {
     /// Opens a vault of an older format; `None` if it is of the newest.
-    pub fn begin(home: &Path, passphrase: &Passphrase) -> Result<Option<Self>, StoreError> {
-        let Some((old, new)) = Vault::open_to_upgrade(home, passphrase)? else { return Ok(None) };
+    pub fn begin<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Option<Self>, StoreError> {
+        let Some((old, new)) = Vault::open_to_upgrade(home, &unlock.into())? else { return Ok(None) };
         let new = Arc::new(new);
         let records = Records::open(Arc::clone(&new))?;
         Ok(Some(Self { old, new, records }))

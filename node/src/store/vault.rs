@@ -16,7 +16,7 @@ use super::{
     engine::{Engine, VALUE_BYTES, Writes},
     error::StoreError,
     head::Head,
-    keyring::{self, KdfParams, Passphrase},
+    keyring::{self, KdfParams, Passphrase, Unlock, User},
     root::Root,
     staging,
     tally::{Counter, Sum},
@@ -80,6 +80,10 @@ pub enum Kind {
     Added = 60,
     /// Source and STIX id -> an object that came from outside the federation.
     Foreign = 61,
+    /// Entries of the access log, by number.
+    Access = 50,
+    /// How many there are, and the hash of the last.
+    AccessEnd = 51,
     /// Facets of a piece of records, by the first's number.
     Facets = 80,
     /// Where the bodies of a piece of records are, by the first's number.
@@ -129,6 +133,7 @@ impl Kind {
             Self::Allowed => "the allow-list does not open",
             Self::Evidence => "a proof of two stories does not open",
             Self::Added => "a list of when objects were added does not open",
+            Self::Access | Self::AccessEnd => "the access log does not open",
             Self::Facets => "the facets of records do not open",
             Self::Entries => "the list of records does not open",
             Self::Bodies => "a record does not open",
@@ -148,6 +153,7 @@ pub struct Vault {
     person: SecretKey,
     source: SecretKey,
     master: SecretKey,
+    opener: User,
     head: Head,
     writer: Mutex<Writer>,
 }
@@ -183,7 +189,7 @@ impl Vault {
         if !unfinished.exists() && parts.clone().any(|part| part.exists()) {
             return Err(StoreError::Exists(home.display().to_string()));
         }
-        keyring::check_length(passphrase)?;
+        passphrase.check_length()?;
         let io = StoreError::io("making the vault's folder");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(&io)?;
         fs::write(&unfinished, b"").map_err(&io)?;
@@ -202,22 +208,23 @@ impl Vault {
         let io = StoreError::io("making the vault's folder");
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
         let head = Head::create(&home.join("head"), &master.derive("head"))?;
-        let vault = Self::over(home, Engine::open(&store)?, master, head);
+        let vault = Self::over(home, Engine::open(&store)?, master, User::first(), head);
         let mut txn = vault.begin();
         txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
         txn.commit()?;
         Ok(vault)
     }
 
-    /// Opens the vault in the folder `home`, and sees that nothing acknowledged is missing.
-    pub fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, StoreError> {
+    /// Opens the vault in the folder `home` with what one of its users offers, and sees that nothing acknowledged is
+    /// missing.
+    pub fn open<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Self, StoreError> {
         let path = home.join("keyring.json");
         if !path.exists() {
             return Err(StoreError::NoVault(home.display().to_string()));
         }
-        let master = keyring::open(&path, passphrase)?;
+        let keyring::Opened { master, user, .. } = keyring::open(&path, &unlock.into())?;
         staging::finish(home)?;
-        match Self::open_any(home, master)? {
+        match Self::open_any(home, master, user)? {
             (vault, FORMAT) => Ok(vault),
             (_, found) => Err(StoreError::Older { found, known: FORMAT }),
         }
@@ -226,27 +233,27 @@ impl Vault {
     /// A vault of an older format, and an empty one under the same keys that is to take its place.
     pub(super) fn open_to_upgrade(
         home: &Path,
-        passphrase: &Passphrase,
+        unlock: &Unlock<'_>,
     ) -> Result<Option<(Self, Self)>, StoreError> {
         let path = home.join("keyring.json");
         if !path.exists() {
             return Err(StoreError::NoVault(home.display().to_string()));
         }
-        let master = keyring::open(&path, passphrase)?;
+        let keyring::Opened { master, user, .. } = keyring::open(&path, unlock)?;
         staging::finish(home)?;
-        match Self::open_any(home, master.clone())? {
+        match Self::open_any(home, master.clone(), user)? {
             (_, FORMAT) => Ok(None),
             (old, _) => Ok(Some((old, Self::make(&staging::begin(home)?, master)?))),
         }
     }
 
-    fn open_any(home: &Path, master: SecretKey) -> Result<(Self, u16), StoreError> {
+    fn open_any(home: &Path, master: SecretKey, user: User) -> Result<(Self, u16), StoreError> {
         if !home.join("vault").join("db").exists() {
             return Err(StoreError::Damaged("its store is missing"));
         }
         let engine = Engine::open(&home.join("vault"))?;
         let (head, acknowledged) = Head::open(&home.join("head"), &master.derive("head"))?;
-        let vault = Self::over(home, engine, master, head);
+        let vault = Self::over(home, engine, master, user, head);
         let found =
             vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
         let found = match found {
@@ -267,7 +274,7 @@ impl Vault {
         Ok((vault, found))
     }
 
-    fn over(home: &Path, engine: Engine, master: SecretKey, head: Head) -> Self {
+    fn over(home: &Path, engine: Engine, master: SecretKey, opener: User, head: Head) -> Self {
         Self {
             home: home.to_owned(),
             engine,
@@ -277,6 +284,7 @@ impl Vault {
             person: master.derive("person"),
             source: master.derive("source"),
             master,
+            opener,
             head,
             writer: Mutex::new(Writer::default()),
         }
@@ -285,6 +293,11 @@ impl Vault {
     /// The folder that holds it.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Whose slot opened it.
+    pub const fn opener(&self) -> &User {
+        &self.opener
     }
 
     /// The key by which the statistics choose which of a person's cells count.

@@ -31,7 +31,7 @@ fn found(records: &Records, word: u32) -> Vec<u64> {
 }
 
 fn master(home: &Path) -> SecretKey {
-    keyring::open(&home.join("keyring.json"), &passphrase()).unwrap()
+    keyring::open(&home.join("keyring.json"), &(&passphrase()).into()).unwrap().master
 }
 
 /// Pieces, and those of them that are kept in the store.
