@@ -98,7 +98,17 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Taxii(Taxii),
     /// Show what was spent of the privacy budget, by whom and for what.
-    Ledger,
+    Ledger(Ledger),
+    /// Write all of the vault, encrypted, to one file that age opens. The node may run meanwhile.
+    Backup(Backup),
+    /// Restore a backup into a new folder, and prove that it is whole.
+    Restore(Restore),
+    /// Make the store anew, so that what was erased gives its room back. The node must not run.
+    Rebuild {
+        /// Only if about so many percent of its room are won by it.
+        #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=99))]
+        at_least: u8,
+    },
     /// Show how this node is.
     Status,
     /// Open and count everything in the vault; what is damaged, missing or old is named.
@@ -274,6 +284,47 @@ pub(crate) struct Init {
     /// Where to write the member card that goes into a charter.
     #[arg(long, value_name = "FILE")]
     pub(crate) card: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ledger {
+    /// After a restore: charge what releases show that was spent since the backup, and let the node answer again.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// Charge this much more, such as research=0.5: what was spent since the backup and shows in no release.
+    #[arg(long, value_name = "PURPOSE=EPSILON", value_parser = spent, requires = "confirm")]
+    pub(crate) also: Vec<(String, MicroEpsilon)>,
+}
+
+fn spent(text: &str) -> Result<(String, MicroEpsilon), String> {
+    let (purpose, epsilon) = text.split_once('=').ok_or("write PURPOSE=EPSILON, such as research=0.5")?;
+    let epsilon = epsilon.parse::<MicroEpsilon>().map_err(|e| e.to_string())?;
+    Ok((purpose.to_owned(), epsilon))
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Backup {
+    /// Who can open it: an age recipient. Two or more, so that a lost key is no lost backup.
+    #[arg(long = "recipient", value_name = "AGE", required = true)]
+    pub(crate) recipients: Vec<String>,
+    /// One recipient alone is meant.
+    #[arg(long)]
+    pub(crate) single: bool,
+    /// The file; hedgerow-backup-<day>.age in this folder if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Restore {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// File with an age identity that opens it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
+    /// The new folder; point --home at it afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

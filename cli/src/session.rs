@@ -55,10 +55,21 @@ impl Session {
         Ok(flow::upgrade::upgrade(&self.home, self.unlock(&key), &mut |done| progress.tell(done, None))?)
     }
 
+    /// The same session at another folder.
+    pub(crate) fn at(&self, home: &std::path::Path) -> Self {
+        Self { home: home.to_owned(), ..self.clone() }
+    }
+
     /// Opens the vault for `action`, for what needs no running node.
     pub(crate) fn open(&self, action: Action, what: &str) -> anyhow::Result<Node> {
         let key = self.key()?;
         Ok(Node::open_for(&self.home, self.unlock(&key), action, what)?)
+    }
+
+    /// Opens a vault that is being restored, changing nothing in it.
+    pub(crate) fn open_as_it_is(&self) -> anyhow::Result<Node> {
+        let key = self.key()?;
+        Ok(Node::open(&self.home, self.unlock(&key))?)
     }
 
     /// Takes a keyring that is older than the vault has seen.

@@ -55,7 +55,6 @@ impl NodeError {
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
         let class = match error {
-            StoreError::Share => Class::Refused,
             StoreError::NoUser(_)
             | StoreError::UserExists(_)
             | StoreError::LastOperator
@@ -65,6 +64,8 @@ impl From<StoreError> for NodeError {
             | StoreError::NoRecipient
             | StoreError::Shares(_)
             | StoreError::TooManySlots(_) => Class::Input,
+            StoreError::Share | StoreError::Restored(_) => Class::Refused,
+            StoreError::Archive(_) => Class::Invalid,
             _ => Class::Vault,
         };
         Self::new(class, error)

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attachment;
+mod backup;
 mod charter;
 mod demo;
 mod indicator;
@@ -48,7 +49,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Indicator(indicator) => indicator::run(&context, indicator),
         Command::Match { paths, records } => matching::run(&context, &paths, records),
         Command::Taxii(taxii) => taxii::run(&context, taxii),
-        Command::Ledger => show::ledger(&context),
         Command::User(user) => people::user(&context, user),
         Command::Key(key) => people::key(&context, key),
         Command::Log(log) => people::log(&context, &log),
@@ -56,6 +56,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Lock => people::seat(&context, false),
         Command::Unlock => people::seat(&context, true),
         Command::Panic { yes } => people::panic(&context, yes),
+        Command::Ledger(ledger) => show::ledger(&context, ledger),
+        Command::Backup(backup) => backup::backup(&context, backup),
+        Command::Rebuild { at_least } => backup::rebuild(&context, at_least),
+        Command::Restore(restore) => backup::restore(&context, &restore),
         Command::Status => show::status(&context),
         Command::Check => show::check(&context),
         Command::Upgrade => show::upgrade(&context),

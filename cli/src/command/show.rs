@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
+    args::Ledger,
     bars,
     output::{self, plain},
 };
@@ -33,6 +34,12 @@ pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
     if let Some(b) = s.budget {
         println!("Spent epsilon {} of {}", b.spent_micros, b.cap_micros);
     }
+    if let Some(restored) = s.restored {
+        println!(
+            "Restored from a backup of {}: answers nothing until `hedgerow ledger --confirm`.",
+            restored.backup_at
+        );
+    }
     match &s.network {
         None => println!("Not running; `hedgerow serve` runs it."),
         Some(n) => {
@@ -55,7 +62,23 @@ pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn ledger(context: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) fn ledger(context: &Context, ledger: Ledger) -> anyhow::Result<ExitCode> {
+    if ledger.confirm {
+        let command = Command::ConfirmLedger { also: ledger.also };
+        let Outcome::Confirmed(c) = context.session.run(&command, "charging")? else {
+            bail!("the node answered another question")
+        };
+        if context.json {
+            output::json(&c)?;
+        } else {
+            println!(
+                "Charged: {} releases that the backup did not know of, {} charges once more, {} as you said.",
+                c.releases, c.again, c.also
+            );
+            println!("The node answers questions again.");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let Outcome::Ledger(l) = context.session.run(&Command::Ledger, "reading")? else {
         bail!("the node answered another question")
     };

@@ -37,6 +37,10 @@ impl Command {
             Self::IndicatorExport { .. } => (Action::IndicatorExport, "for anyone".into()),
             Self::IndicatorRevoke { .. } => (Action::IndicatorRevoke, "one indicator".into()),
             Self::Ledger => (Action::Ledger, nothing()),
+            Self::ConfirmLedger { .. } => {
+                (Action::Maintain, "say what was spent after the backup was made".into())
+            }
+            Self::Backup { .. } => (Action::Maintain, "a backup".into()),
             Self::TaxiiTokenAdd { name, .. } => (Action::ClientChange, format!("a token for {name}")),
             Self::TaxiiTokenRevoke { name } => {
                 (Action::ClientChange, format!("take back the token of {name}"))

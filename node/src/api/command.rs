@@ -16,6 +16,7 @@ use super::library::{LibraryCommand, LibraryOutcome};
 use crate::{
     export::LeftOut,
     flow::{
+        backup::Confirmed,
         clients::ClientView,
         indicator::Published,
         intake::{ConsentChange, Imported, Rejected},
@@ -24,7 +25,7 @@ use crate::{
         search::{Found, Search},
     },
     form::RecordForm,
-    store::{Attachment, Landing, Proof, UserName},
+    store::{Attachment, Landing, Proof, Restored, UserName, archive::Archived},
 };
 
 use super::{PeopleCommand, PeopleOutcome};
@@ -194,6 +195,20 @@ pub enum Command {
     },
     /// Shows what was spent.
     Ledger,
+    /// Charges what was spent since the backup that this vault was restored from, and lets it answer again.
+    ConfirmLedger {
+        /// Also this much, by purpose: what was spent and shows in no release.
+        also: Vec<(String, MicroEpsilon)>,
+    },
+    /// Writes a backup.
+    Backup {
+        /// The new file, as an absolute path.
+        path: PathBuf,
+        /// age recipients.
+        recipients: Vec<String>,
+        /// One alone is meant.
+        single: bool,
+    },
     /// Makes a token for a TAXII client.
     TaxiiTokenAdd {
         /// The client's name here.
@@ -332,6 +347,10 @@ pub enum Outcome {
     Exported(ExportedFile),
     /// Of [`Command::Ledger`].
     Ledger(LedgerView),
+    /// Of [`Command::ConfirmLedger`].
+    Confirmed(Confirmed),
+    /// Of [`Command::Backup`].
+    Archived(Archived),
     /// Of [`Command::TaxiiTokenAdd`]: the token, told once.
     TaxiiToken(String),
     /// Of [`Command::TaxiiTokenList`].
@@ -555,6 +574,9 @@ pub struct Status {
     pub releases: usize,
     /// The budget.
     pub budget: Option<Spent>,
+    /// That it was restored from a backup, while nobody has said what was spent since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
     /// Its network, if it runs.
     pub network: Option<NetworkView>,
     /// For whom the running node acts when a command brings no key; none if it is locked, or does not run.

@@ -18,6 +18,7 @@ use crate::{
     export::{Audience, Publisher, export},
     flow::{
         access::Caller,
+        backup::Recipients,
         intake::{Imported, read_bounded},
         serve::Service,
     },
@@ -172,6 +173,11 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
                 held_back: done.held_back,
                 left_out: done.left_out,
             }))
+        }
+        Command::ConfirmLedger { also } => node.confirm_ledger(also, now()).map(Outcome::Confirmed),
+        Command::Backup { path, recipients, single } => {
+            let recipients = Recipients::parse(&recipients, single)?;
+            node.back_up(&path, &recipients, now(), progress).map(Outcome::Archived)
         }
         Command::Ledger => budget::ledger(node, |id| name_of(node, id)).map(Outcome::Ledger),
         Command::Expect { question, half_width } => {
@@ -392,6 +398,7 @@ fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> 
         batches: node.documents.count(Spreading::Batch),
         releases: node.documents.count(Spreading::Release),
         budget,
+        restored: node.restored()?,
         network: service.map(|s| network_view(node, s)),
         acts_for: None,
     })))

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod attachment;
+pub mod backup;
 mod blobs;
 pub mod clients;
 mod file;

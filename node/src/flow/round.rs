@@ -138,6 +138,7 @@ impl Rounds {
         {
             return Ok(Step { deliver: Vec::new(), told: Told::Known { release }, beside: Vec::new() });
         }
+        self.node.ensure_ledger_known()?;
         let mut desk = Desk { node: &self.node, federation };
         let _counting = matches!(ask, Ask::Contribute { .. })
             .then(|| self.counting.lock().unwrap_or_else(PoisonError::into_inner));

@@ -43,6 +43,7 @@ impl Node {
     /// same answer for as long as its release period lasts, whatever became of the records.
     pub fn answer(&self, query: Envelope, from: NodeId, now: Timestamp) -> Result<Envelope, AnswerError> {
         let federation = self.federation()?;
+        self.ensure_ledger_known()?;
         let query: Signed<Query> = query.open().map_err(|_| AnswerError::NotAcceptable)?;
         if query.sole_signer() != Ok(from) || federation.charter.document().member(&from).is_none() {
             return Err(AnswerError::NotAcceptable);
@@ -109,6 +110,7 @@ impl Node {
 
     /// Signs a question, after checking all that can be checked here.
     pub fn question(&self, query: Query) -> Result<(Signed<Query>, Plan), NodeError> {
+        self.ensure_ledger_known()?;
         let charter = &self.federation()?.charter;
         charter.document().allows(&query.purpose, query.epsilon).map_err(NodeError::refused)?;
         let plan = Plan::new(&query, charter).map_err(NodeError::input)?;

@@ -12,6 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use super::error::StoreError;
@@ -25,6 +26,10 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// syncs. A message may be a leaf, and a leaf holds up to about 17 values before it splits, so
 /// 17 * [`VALUE_BYTES`] stays below a quarter of this.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a store that was dropped is waited for, and how often.
+const CLOSING: Duration = Duration::from_millis(25);
+const CLOSING_TRIES: usize = 80;
 
 /// Most bytes of one value.
 pub(super) const VALUE_BYTES: usize = 112 * 1024;
@@ -54,19 +59,25 @@ impl Writes {
 impl Engine {
     /// Opens the store in `dir`, making it if need be, and makes its files and folder durable once.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let db = guard(|| {
-            sled::Config::new()
-                .path(dir)
-                .cache_capacity(CACHE_BYTES)
-                .segment_size(SEGMENT_BYTES)
-                .flush_every_ms(None)
-                .open()
-        })?
-        .map_err(|e| match e {
-            // sled gives lock errors as Io with this text and no kind of its own.
-            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => StoreError::InUse,
-            other => failure(other),
-        })?;
+        clear_unfinished(dir)?;
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_BYTES)
+            .flush_every_ms(None);
+        // sled gives lock errors as Io with this text and no kind of its own.
+        let locked = |e: &sled::Error| matches!(e, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"));
+        let mut tries = 0;
+        let db = loop {
+            match guard(|| config.open())? {
+                // The folder's lock keeps other processes away, so this is a store that this one has dropped and whose
+                // threads have not yet let go.
+                Err(error) if locked(&error) && tries < CLOSING_TRIES => tries += 1,
+                Err(error) if locked(&error) => return Err(StoreError::InUse),
+                opened => break opened.map_err(failure)?,
+            }
+            std::thread::sleep(CLOSING);
+        };
         let file = File::options()
             .read(true)
             .write(true)
@@ -172,6 +183,20 @@ impl Engine {
         }
         self.sync()
     }
+}
+
+/// Removes snapshots that a stop or a full disk left half written. A snapshot only makes opening quicker, but one that is
+/// half written sled takes for one that is damaged, and never opens again.
+fn clear_unfinished(dir: &Path) -> Result<(), StoreError> {
+    let io = StoreError::io("clearing the vault's folder");
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(&io)?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(path).map_err(&io)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a call into sled; a panic in it is damage.

@@ -143,6 +143,15 @@ pub enum StoreError {
         /// How many are allowed.
         most: usize,
     },
+    /// A backup that is not what it says.
+    #[error("the backup is damaged, cut short or none of this vault ({0}); nothing was restored")]
+    Archive(&'static str),
+    /// Restored, and not yet said what was spent since.
+    #[error(
+        "this vault was restored from a backup of {0}, and what was spent after that is not known; let the node catch \
+         up with the others, then `hedgerow ledger --confirm`"
+    )]
+    Restored(hedgerow_protocol::time::Timestamp),
     /// The operating system refused.
     #[error("{what}: {source}")]
     Io {
@@ -158,7 +167,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Names what was being done; a full disk or a file-size limit is told apart.
-    pub(super) fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+    pub(crate) fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| match source.kind() {
             std::io::ErrorKind::StorageFull
             | std::io::ErrorKind::QuotaExceeded

@@ -7,6 +7,7 @@
 
 mod added;
 mod allow;
+pub mod archive;
 mod attachments;
 mod clients;
 mod crypter;
@@ -22,6 +23,7 @@ mod ledger;
 mod library;
 mod padme;
 mod people;
+pub mod rebuild;
 mod records;
 mod root;
 mod rounds;
@@ -52,7 +54,7 @@ pub use records::{
     WordHash, key_files,
 };
 pub use rounds::Rounds;
-pub use settings::{Policy, Settings};
+pub use settings::{Policy, Restored, Settings};
 pub use upgrade::{OldRecord, Upgrade};
 pub use vault::{Kind, Txn, Vault, WordKey};
 

@@ -7,13 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use hedgerow_protocol::document::{Charter, Document, Envelope, NodeSecret, Signed};
+use hedgerow_protocol::{
+    document::{Charter, Document, Envelope, NodeSecret, Signed},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
     error::StoreError,
-    vault::{Kind, Vault},
+    vault::{Kind, Txn, Vault},
 };
 
 const IDENTITY: &[u8] = b"identity";
@@ -28,6 +31,18 @@ const POLICY: &[u8] = b"policy";
 pub struct Policy {
     /// Whether reading, exporting and erasing records asks for a reason.
     pub reasons: bool,
+}
+
+const RESTORED: &[u8] = b"restored";
+
+/// That a vault was restored from a backup, until it is said what was spent in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// The moment that the backup shows.
+    pub backup_at: Timestamp,
+    /// When it was restored.
+    pub restored_at: Timestamp,
 }
 
 /// The settings table.
@@ -75,6 +90,29 @@ impl Settings {
         self.document(CHARTER)
     }
 
+    /// Whether the vault was restored, and nobody has said yet what was spent since the backup.
+    pub fn restored(&self) -> Result<Option<Restored>, StoreError> {
+        let Some(bytes) = self.vault.get(Kind::Setting, RESTORED)? else { return Ok(None) };
+        let restored = serde_json::from_slice(&bytes);
+        restored.map(Some).map_err(|_| StoreError::Damaged("the note of its restoring does not read"))
+    }
+
+    /// Notes that the vault was restored.
+    pub fn put_restored(&self, restored: Restored) -> Result<(), StoreError> {
+        let json =
+            serde_json::to_vec(&restored).map_err(|_| StoreError::Damaged("a note has no JSON form"))?;
+        let mut txn = self.vault.begin();
+        txn.put(Kind::Setting, RESTORED, &json)?;
+        txn.commit()
+    }
+
+    /// Notes that it is known what was spent.
+    pub fn confirm_restored(&self) -> Result<(), StoreError> {
+        let mut txn = self.vault.begin();
+        forget_restored(&mut txn);
+        txn.commit()
+    }
+
     /// Joins a charter.
     pub fn put_charter(&self, charter: &Signed<Charter>) -> Result<(), StoreError> {
         let mut txn = self.vault.begin();
@@ -118,6 +156,11 @@ impl Settings {
         let opened = Envelope::from_json(&bytes).and_then(Envelope::open);
         opened.map(Some).map_err(|_| StoreError::Damaged("a signed setting does not verify"))
     }
+}
+
+/// As part of a commit that says what was spent.
+pub(super) fn forget_restored(txn: &mut Txn<'_>) {
+    txn.delete(Kind::Setting, RESTORED);
 }
 
 fn json(envelope: &Envelope) -> Result<Vec<u8>, StoreError> {

@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hedgerow_protocol::{facet::PersonKey, statistic::SampleKey};
@@ -17,6 +17,7 @@ use super::{
     error::StoreError,
     head::Head,
     keyring::{self, KdfParams, Passphrase, Unlock, User},
+    rebuild::{self, HomeLock},
     root::Root,
     staging,
     tally::{Counter, Sum},
@@ -156,6 +157,8 @@ pub struct Vault {
     opener: User,
     head: Head,
     writer: Mutex<Writer>,
+    /// Last, so that it goes when all else is closed.
+    lock: Arc<HomeLock>,
 }
 
 /// What the one writer at a time knows.
@@ -206,9 +209,10 @@ impl Vault {
     fn make(home: &Path, master: SecretKey) -> Result<Self, StoreError> {
         let store = home.join("vault");
         let io = StoreError::io("making the vault's folder");
+        let lock = HomeLock::take(home)?;
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
         let head = Head::create(&home.join("head"), &master.derive("head"))?;
-        let vault = Self::over(home, Engine::open(&store)?, master, User::first(), head);
+        let vault = Self::over(home, Engine::open(&store)?, master, User::first(), head, lock);
         let mut txn = vault.begin();
         txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
         txn.commit()?;
@@ -248,12 +252,14 @@ impl Vault {
     }
 
     fn open_any(home: &Path, master: SecretKey, user: User) -> Result<(Self, u16), StoreError> {
+        let lock = HomeLock::take(home)?;
+        rebuild::finish(home, &mut |_| {})?;
         if !home.join("vault").join("db").exists() {
             return Err(StoreError::Damaged("its store is missing"));
         }
         let engine = Engine::open(&home.join("vault"))?;
         let (head, acknowledged) = Head::open(&home.join("head"), &master.derive("head"))?;
-        let vault = Self::over(home, engine, master, user, head);
+        let vault = Self::over(home, engine, master, user, head, lock);
         let found =
             vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
         let found = match found {
@@ -274,7 +280,14 @@ impl Vault {
         Ok((vault, found))
     }
 
-    fn over(home: &Path, engine: Engine, master: SecretKey, opener: User, head: Head) -> Self {
+    fn over(
+        home: &Path,
+        engine: Engine,
+        master: SecretKey,
+        opener: User,
+        head: Head,
+        lock: Arc<HomeLock>,
+    ) -> Self {
         Self {
             home: home.to_owned(),
             engine,
@@ -287,7 +300,13 @@ impl Vault {
             opener,
             head,
             writer: Mutex::new(Writer::default()),
+            lock,
         }
+    }
+
+    /// The lock of its folder, to be held longer than the vault.
+    pub(super) fn lock(&self) -> Arc<HomeLock> {
+        Arc::clone(&self.lock)
     }
 
     /// The folder that holds it.
@@ -458,6 +477,18 @@ impl Vault {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The store at one moment: nobody writes while this is held.
+    pub(super) fn still(&self) -> Result<Still<'_>, StoreError> {
+        let writer = self.writer();
+        self.ensure_durable()?;
+        Ok(Still { engine: &self.engine, writer })
+    }
+
+    /// Seals what a backup says of itself, and opens it.
+    pub(super) fn backup_seal(&self) -> Crypter {
+        Crypter::new(&self.master.derive("backup"))
+    }
+
     fn read(
         &self,
         crypter: &Crypter,
@@ -520,6 +551,24 @@ pub(super) struct Sealed {
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Vault({})", self.home.display())
+    }
+}
+
+/// See [`Vault::still`].
+pub(super) struct Still<'v> {
+    engine: &'v Engine,
+    writer: MutexGuard<'v, Writer>,
+}
+
+impl Still<'_> {
+    /// How many commits the store holds.
+    pub(super) fn commits(&self) -> u64 {
+        self.writer.root.commits
+    }
+
+    /// Every place with what is there, as it is on disk, in order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+        self.engine.scan(&[], &[])
     }
 }
 

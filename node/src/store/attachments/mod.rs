@@ -96,6 +96,25 @@ struct Pins {
 /// Keeps every file of the folder where it is until it is dropped.
 pub(super) struct Pinned<'a>(&'a Attachments);
 
+impl Pinned<'_> {
+    /// The files that are here now, by name.
+    pub(super) fn files(&self) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let io = StoreError::io("reading the folder of attachments");
+        if !self.0.folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.0.folder).map_err(&io)? {
+            let entry = entry.map_err(&io)?;
+            if let Some(name) = entry.file_name().to_str().filter(|name| names_file(name)) {
+                files.push((name.to_owned(), entry.path()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
         let mut pins = self.0.pins();
@@ -162,8 +181,9 @@ impl Attachments {
             custody: vec![note],
         };
         let kept = self.keep(record, there, Entry { file, key, known });
-        if !matches!(kept, Ok(Some(_))) {
-            let _ = fs::remove_file(path);
+        // A commit that failed may be on disk all the same: what it names stays, and opening sorts it out.
+        if matches!(kept, Ok(None) | Err(StoreError::Full { .. })) {
+            let _ = self.unlink(&[file]);
         }
         kept
     }
@@ -238,8 +258,17 @@ impl Attachments {
         self.unlink(&files)
     }
 
+    /// Whether every attachment has its file.
+    pub fn check(&self) -> Result<(), StoreError> {
+        for pair in self.vault.scan_from(Kind::Attachment, 0) {
+            if !self.path(&file_of(&pair?.1)?).is_file() {
+                return Err(StoreError::Damaged("the file of an attachment is missing"));
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps every file where it is until what is returned is dropped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "backups come next"))]
     pub(super) fn pinned(&self) -> Pinned<'_> {
         self.pins().holders += 1;
         Pinned(self)
@@ -356,10 +385,9 @@ impl Attachments {
         let mut swept = false;
         for entry in fs::read_dir(&self.folder).map_err(&io)? {
             let entry = entry.map_err(&io)?;
-            let mut file = [0; FILE_ID];
             let name = entry.file_name();
-            let known = name.to_str().is_some_and(|name| hex::decode_to_slice(name, &mut file).is_ok());
-            if !(known && named.contains(&file)) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let known = name.to_str().and_then(file_named).is_some_and(|file| named.contains(&file));
+            if !known && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 fs::remove_file(entry.path()).map_err(&io)?;
                 swept = true;
             }
@@ -382,6 +410,18 @@ const fn record_of(place: u64) -> RecordNumber {
 
 const fn number_of(place: u64) -> u32 {
     (place & ((1 << NUMBER_BITS) - 1)) as u32
+}
+
+/// Whether a file of the folder may have this name.
+pub(super) fn names_file(name: &str) -> bool {
+    file_named(name).is_some()
+}
+
+fn file_named(name: &str) -> Option<[u8; FILE_ID]> {
+    let mut file = [0; FILE_ID];
+    hex::decode_to_slice(name, &mut file).ok()?;
+    // One name a file: hex of small letters.
+    (hex::encode(file) == name).then_some(file)
 }
 
 /// What each chunk of a file is bound to.

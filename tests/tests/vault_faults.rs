@@ -1,0 +1,348 @@
+//! What a node promises of its disk when it is killed, when the power goes, when the disk is full and when bits flip:
+//! through the real binary, on all that it keeps. `HEDGEROW_LONG=1` makes each proof as long as docs/storage.md says.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::{
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use hedgerow_tests::{Federation, Node, suite};
+use serde_json::{Value, json};
+
+fn rounds(short: usize, long: usize) -> usize {
+    if std::env::var_os("HEDGEROW_LONG").is_some_and(|v| v == "1") { long } else { short }
+}
+
+fn random(below: u64) -> u64 {
+    RandomState::new().hash_one(()) % below
+}
+
+/// What the node acknowledged: only what a command said after it succeeded.
+#[derive(Default)]
+struct Told {
+    /// Number and narrative.
+    records: Vec<(u64, String)>,
+    erased: Vec<u64>,
+    /// Record, number, hash.
+    attachments: Vec<(u64, u64, String)>,
+    /// Questions, answered or not: each is another one, so that each is paid for.
+    asked: u64,
+    /// Charged by those that were answered, in millionths.
+    spent: u64,
+}
+
+/// Writes with everything that writes until a command fails or `stop` says so.
+fn write_on(node: &Node, file: &Path, seed: u64, stop: &AtomicBool, told: &Mutex<Told>) {
+    let on = |work: &mut dyn FnMut(u64) -> Option<()>| {
+        for n in 0.. {
+            if stop.load(Ordering::Relaxed) || work(n).is_none() {
+                return;
+            }
+        }
+    };
+    let done = |args: &[&str]| -> Option<Value> {
+        let done = node.run(&[args, &["--json"]].concat());
+        (done.code == Some(0)).then(|| serde_json::from_str(&done.stdout).unwrap())
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            on(&mut |n| {
+                let narrative = format!("{seed} {n}");
+                let args = ["record", "add", "--day", "2025-01-02", "--tactic", "T04", "--person", "p"];
+                let number = done(&[&args[..], &["--narrative", &narrative]].concat())?["number"].as_u64()?;
+                if n % 5 == 4 {
+                    done(&["record", "erase", &number.to_string(), "--yes"])?;
+                    told.lock().unwrap().erased.push(number);
+                } else {
+                    told.lock().unwrap().records.push((number, narrative));
+                }
+                Some(())
+            });
+        });
+        threads.spawn(|| {
+            on(&mut |_| {
+                let kept = done(&["attachment", "add", "0", file.to_str()?])?;
+                let entry = (0, kept["number"].as_u64()?, kept["sha256"].as_str()?.to_owned());
+                told.lock().unwrap().attachments.push(entry);
+                Some(())
+            });
+        });
+        threads.spawn(|| {
+            on(&mut |_| {
+                let n = {
+                    let mut told = told.lock().unwrap();
+                    told.asked += 1;
+                    told.asked
+                };
+                let quarter = format!("{}-Q{}", 2000 + n / 4 % 25, n % 4 + 1);
+                let tactic = format!("tactic=T{:02}", 1 + n / 100 % 19);
+                let out = file.with_file_name(format!("release-{n}.json"));
+                let args =
+                    ["ask", "--local", "--purpose", "research", "--epsilon", "0.01", "--from", &quarter];
+                let more = ["--to", &quarter, "--where", &tactic, "--out", out.to_str()?];
+                done(&[&args[..], &more].concat())?;
+                told.lock().unwrap().spent += 10_000;
+                Some(())
+            });
+        });
+    });
+}
+
+/// Opens the vault and compares it with all that was acknowledged.
+fn compare(node: &Node, told: &Told) {
+    let listed = node.json(&["record", "list", "--limit", "10000"]);
+    let there: std::collections::BTreeMap<u64, &str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["number"].as_u64().unwrap(), r["record"]["narrative"].as_str().unwrap_or_default()))
+        .collect();
+    for (number, narrative) in &told.records {
+        assert_eq!(there.get(number), Some(&narrative.as_str()), "acknowledged record {number}");
+    }
+    for number in &told.erased {
+        assert!(!there.contains_key(number), "erased record {number} is back");
+    }
+    let attached = node.json(&["attachment", "list", "0"]);
+    for (_, number, sha256) in &told.attachments {
+        let one = attached.as_array().unwrap().iter().find(|a| a["number"] == json!(number));
+        assert_eq!(one.unwrap_or_else(|| panic!("attachment {number}"))["sha256"], json!(sha256));
+    }
+    if let Some((_, number, _)) = told.attachments.last() {
+        let out = node.home().with_extension(format!("out{number}"));
+        let _ = fs::remove_file(&out);
+        node.json(&["attachment", "export", "0", &number.to_string(), "--out", out.to_str().unwrap()]);
+    }
+    let spent = node.json(&["ledger"])["total"]["spent_micros"].as_u64().unwrap();
+    assert!(spent >= told.spent, "charges are lost: {spent} of {}", told.spent);
+}
+
+/// Has `cut` stop the node again and again while everything is written, and compares after each.
+fn survives(federation: &Federation, times: usize, mut cut: impl FnMut(&mut hedgerow_tests::Serving)) {
+    let node = &federation.nodes[0];
+    let file = federation.dir().join("evidence.bin");
+    fs::write(&file, vec![3; 300_000]).unwrap();
+    node.json(&["record", "add", "--day", "2025-01-02", "--tactic", "T04", "--person", "q"]);
+    let _other = federation.nodes[1].serve();
+    let told = Mutex::new(Told::default());
+    for round in 0..times {
+        let mut serving = node.serve();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let seed = round as u64 * 1000;
+            let (file, stop, told) = (&file, &stop, &told);
+            threads.spawn(move || write_on(node, file, seed, stop, told));
+            std::thread::sleep(Duration::from_millis(1000 + random(1500)));
+            stop.store(true, Ordering::Relaxed);
+            cut(&mut serving);
+        });
+        compare(node, &told.lock().unwrap());
+    }
+    let told = told.into_inner().unwrap();
+    assert!(
+        told.records.len() > times && !told.attachments.is_empty(),
+        "too little was written to prove anything"
+    );
+    assert!(told.spent > 0, "no question was answered");
+}
+
+#[test]
+fn a_node_killed_while_it_writes_everything_has_lost_nothing_acknowledged_and_opens() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    survives(&federation, rounds(4, 200), hedgerow_tests::Serving::kill);
+}
+
+/// A file system in a file, on a loop device; gone when dropped.
+struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Disk {
+    /// None where this machine mounts nothing for us.
+    fn new(dir: &Path) -> Option<Self> {
+        let disk = Self { image: dir.join("image"), at: dir.join("disk") };
+        fs::create_dir(&disk.at).ok()?;
+        fs::File::create(&disk.image).and_then(|f| f.set_len(256 << 20)).ok()?;
+        let made = Command::new("mkfs.ext4").arg("-q").arg(&disk.image).status().ok()?;
+        (made.success() && disk.mount()).then_some(disk)
+    }
+
+    fn mount(&self) -> bool {
+        let mounted = Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.at).output();
+        mounted.is_ok_and(|output| output.status.success())
+    }
+
+    /// The power goes: from now on nothing reaches the disk, and what had not, is lost.
+    fn cut(&self) -> bool {
+        // EXT4_IOC_SHUTDOWN without flushing the journal: what xfstests cuts the power with.
+        let script = "import fcntl, os, struct, sys\n\
+                      fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+        let cut = Command::new("python3").args(["-c", script]).arg(&self.at).output();
+        cut.is_ok_and(|output| output.status.success())
+    }
+
+    fn unmount(&self) -> bool {
+        Command::new("umount").arg(&self.at).output().is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(&self.at).output();
+    }
+}
+
+fn copied(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+#[test]
+fn when_the_power_goes_nothing_acknowledged_is_lost_and_the_vault_opens() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let disk = Disk::new(federation.dir()).filter(|disk| {
+        // Whether the power can be cut at all, and whether a cut loses what was not synced.
+        fs::write(disk.at.join("unsynced"), b"x").is_ok()
+            && disk.cut()
+            && disk.unmount()
+            && disk.mount()
+            && !disk.at.join("unsynced").exists()
+    });
+    let missing = "no ext4 image can be mounted and cut off here (root, mkfs.ext4 and python3 are needed)";
+    let Some(disk) = suite("power cuts", disk, missing) else { return };
+    let home = federation.nodes[0].home();
+    copied(home, &disk.at.join("home"));
+    fs::remove_dir_all(home).unwrap();
+    symlink(disk.at.join("home"), home).unwrap();
+    assert!(Command::new("sync").arg("-f").arg(&disk.at).status().unwrap().success());
+    survives(&federation, rounds(3, 100), |serving| {
+        assert!(disk.cut());
+        serving.kill();
+        // What the dead process held open goes in a moment.
+        hedgerow_tests::eventually("the disk is free", || disk.unmount());
+        assert!(disk.mount());
+    });
+}
+
+#[test]
+fn a_full_disk_is_told_by_everything_that_writes_and_all_that_was_there_stays() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let dir = federation.dir();
+    let at = dir.join("small");
+    fs::create_dir(&at).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&at).output();
+    let mounted = mounted.is_ok_and(|output| output.status.success()).then(|| Unmount(at.clone()));
+    let missing = "no small file system can be mounted here (root is needed)";
+    let Some(_mounted) = suite("full disks", mounted, missing) else { return };
+    let node = &federation.nodes[0];
+    copied(node.home(), &at.join("home"));
+    fs::remove_dir_all(node.home()).unwrap();
+    symlink(at.join("home"), node.home()).unwrap();
+    node.json(&["simulate", "200", "--seed", "1"]);
+    let file = dir.join("evidence.bin");
+    fs::write(&file, vec![3; 2_000_000]).unwrap();
+    let kept = node.json(&["attachment", "add", "0", file.to_str().unwrap()]);
+    let list = dir.join("list.txt");
+    let many: String = (0..20_000).map(|n| format!("host{n}.phish.example\n")).collect();
+    fs::write(&list, many).unwrap();
+    let before = node.json(&["record", "list", "--limit", "10000"]);
+    // Fill it to the last block.
+    let ballast = at.join("ballast");
+    let mut full = fs::File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut full, &[1; 4096]).is_ok() {}
+    drop(full);
+    let out = at.join("backup.age");
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let (file, list, out) = (file.to_str().unwrap(), list.to_str().unwrap(), out.to_str().unwrap());
+    for args in [
+        &["attachment", "add", "0", file][..],
+        &["attachment", "export", "0", "0", "--out", at.join("out.bin").to_str().unwrap()],
+        &["simulate", "200000", "--seed", "2"],
+        &["indicator", "import", list],
+        &["backup", "--single", "--recipient", &recipient, "--out", out],
+    ] {
+        let done = node.run(args);
+        assert_eq!(done.code, Some(3), "{args:?}: {done:?}");
+        assert!(done.stderr.contains("disk is full"), "{args:?}: {done:?}");
+    }
+    fs::remove_file(ballast).unwrap();
+    // Whole batches may have gone in where the store had room of its own; nothing is lost, and nothing is half.
+    let after = node.json(&["record", "list", "--limit", "10000"]);
+    assert_eq!(before.as_array().unwrap()[..], after.as_array().unwrap()[..200]);
+    assert_eq!(node.json(&["attachment", "list", "0"]), json!([kept]));
+    let left: Vec<_> = fs::read_dir(&at).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left, ["home"], "nothing half is left");
+    assert_eq!(fs::read_dir(at.join("home/attachments")).unwrap().count(), 1);
+    node.json(&["attachment", "add", "0", file]);
+    node.json(&["attachment", "export", "0", "1", "--out", at.join("out.bin").to_str().unwrap()]);
+}
+
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// Every file of a folder.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_bit_flipped_in_any_file_is_found_or_harmless_and_never_gives_other_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::at(dir.path(), "node");
+    node.init("Alone", &[]);
+    node.json(&["simulate", "60", "--seed", "1"]);
+    let file = dir.path().join("evidence.bin");
+    fs::write(&file, vec![5; 300_000]).unwrap();
+    node.json(&["attachment", "add", "3", file.to_str().unwrap(), "--note", "from her phone"]);
+    let copy = Node::at(dir.path(), "copy");
+    let out = dir.path().join("out.bin");
+    let read = |node: &Node| -> Option<(Value, Value, Vec<u8>)> {
+        let _ = fs::remove_file(&out);
+        let json = |args: &[&str]| {
+            let done = node.run(&[args, &["--json"]].concat());
+            assert!(matches!(done.code, Some(0 | 3)), "{args:?}: {done:?}");
+            (done.code == Some(0)).then(|| serde_json::from_str::<Value>(&done.stdout).unwrap())
+        };
+        let records = json(&["record", "list", "--limit", "1000"])?;
+        let export = json(&["attachment", "export", "3", "0", "--out", out.to_str().unwrap()])?;
+        Some((records, export["attachment"].clone(), fs::read(&out).unwrap()))
+    };
+    let whole = read(&node).unwrap();
+    let (mut found, mut harmless) = (0, 0);
+    let all: Vec<PathBuf> =
+        files(node.home()).into_iter().filter(|f| fs::metadata(f).unwrap().len() > 0).collect();
+    for round in 0..rounds(10, 1000) {
+        let _ = fs::remove_dir_all(copy.home());
+        copied(node.home(), copy.home());
+        let file = copy.home().join(all[round % all.len()].strip_prefix(node.home()).unwrap());
+        let mut bytes = fs::read(&file).unwrap();
+        let bit = random(bytes.len() as u64 * 8) as usize;
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&file, bytes).unwrap();
+        match read(&copy) {
+            None => found += 1,
+            Some(other) => {
+                harmless += 1;
+                assert!(other == whole, "bit {bit} of {} gives other data", file.display());
+            }
+        }
+    }
+    println!("{found} found, {harmless} harmless");
+    assert!(found > 0, "{harmless} harmless and none found");
+}
