@@ -57,6 +57,9 @@ fn main() {
     if wanted("memory") {
         memory(100_000);
     }
+    if wanted("library") {
+        library_memory(1_000_000);
+    }
 }
 
 fn line(what: &str, here: &str, bare: &str, ratio: f64) {
@@ -288,4 +291,50 @@ fn memory(records: usize) {
     let mib = |kib: f64| format!("{:.1} MiB", kib / 1024.0);
     let what = format!("peak memory of a serving node, {records} records");
     line(&what, &mib(kib), &mib(bare), kib / bare);
+}
+
+/// Memory of the real binary that serves a vault with many published indicators: at its peak, which Argon2id makes, and
+/// once it is ready. Bare: the hash of an id and of a pattern, and a number, for each.
+fn library_memory(count: usize) {
+    let federation = hedgerow_tests::Federation::new(1, &[]);
+    let node = &federation.nodes[0];
+    {
+        let passphrase = Passphrase::new("a passphrase for tests".into());
+        let vault = Arc::new(Vault::open(node.home(), &passphrase).unwrap());
+        let (library, documents) =
+            (Library::open(Arc::clone(&vault)).unwrap(), Documents::open(Arc::clone(&vault)).unwrap());
+        let secret = NodeSecret::from_seed(&[7; 32]);
+        let numbers: Vec<usize> = (0..count).collect();
+        for some in numbers.chunks(20_000) {
+            let drafts = some.iter().map(|n| {
+                let name = Observable::guess(&format!("host-{n}.phish.example")).unwrap();
+                StixObject::indicator(&name, None, None, now())
+            });
+            let linted = lint(drafts.collect(), Tlp::Green, false).0;
+            for (batch, json) in SignedBatch::sign(linted, charter_id(), now(), &secret).unwrap() {
+                let taking = Taking { now: now(), own: false, hold: &|_| false };
+                library.take(&documents, &batch, &json, &taking).unwrap();
+            }
+        }
+    }
+    let since = std::time::Instant::now();
+    let serving = node.serve();
+    let ready = since.elapsed();
+    assert_eq!(node.json(&["status"])["indicators"], count);
+    let status = fs::read_to_string(format!("/proc/{}/status", serving.id())).unwrap_or_default();
+    let kib = |name: &str| -> f64 {
+        let line = status.lines().find_map(|l| l.strip_prefix(name));
+        line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(f64::NAN)
+    };
+    let bare = (count * 28) as f64 / 1024.0;
+    let mib = |kib: f64| format!("{:.1} MiB", kib / 1024.0);
+    let (peak, now) = (kib("VmHWM:"), kib("VmRSS:"));
+    let what = format!("peak memory of a serving node, {count} indicators");
+    line(&what, &mib(peak), &mib(bare), peak / bare);
+    line(
+        &format!("  once ready, {:.1} s after its start", ready.as_secs_f64()),
+        &mib(now),
+        &mib(bare),
+        now / bare,
+    );
 }
