@@ -749,9 +749,12 @@ pub(crate) enum Indicator {
     },
     /// Publish every draft to the federation.
     Publish {
-        /// clear, green or amber; each draft's own label if not given, and a draft without one then stays.
+        /// clear, green, amber, or red with --to; each draft's own label if not given, and a draft without one then stays.
         #[arg(long)]
         tlp: Option<Tlp>,
+        /// Member, by name or id, for whom what is RED is sealed; may be given several times.
+        #[arg(long, value_name = "MEMBER")]
+        to: Vec<String>,
         /// Publish what the lint warns of, too: you have looked at it.
         #[arg(long)]
         confirm: bool,

@@ -139,6 +139,12 @@ impl NodeId {
         }
     }
 
+    /// The X25519 form of the key (RFC 7748 §4.1), to which something is sealed.
+    pub(crate) fn agreement(&self) -> [u8; 32] {
+        // The bytes were checked when the id was made.
+        ed25519_dalek::VerifyingKey::from_bytes(&self.0).map_or([0; 32], |key| key.to_montgomery().to_bytes())
+    }
+
     /// The 32 bytes of the public key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -48,6 +48,10 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 pub const BATCH_LEAVES: usize = 2048;
 /// Largest indicator batch as it travels, in bytes.
 pub const BATCH_DOCUMENT_BYTES: usize = 1024 * 1024;
+/// Members that one sealed batch is for, its signer among them.
+pub const SEALED_KEYS: usize = 256;
+/// Largest batch within a sealed one, in bytes.
+pub const SEALED_BATCH_BYTES: usize = 384 * 1024;
 /// Largest proof of one object, in bytes.
 pub const PROOF_BYTES: usize = 64 * 1024;
 /// Longest STIX pattern, in bytes.

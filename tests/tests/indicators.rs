@@ -112,6 +112,40 @@ fn a_draft_without_a_label_stays_and_each_goes_under_its_own() {
 }
 
 #[test]
+fn red_reaches_those_it_is_sealed_for_through_members_who_cannot_read_it() {
+    let federation = Federation::new(3, &["--quorum", "2"]);
+    let [from, to, other] = &federation.nodes[..] else { panic!("three nodes") };
+    import(from, &file(&federation, "list.txt", "red.evil.example\n"));
+    assert_eq!(from.run(&["indicator", "publish", "--tlp", "red"]).code, Some(4), "for whom?");
+    let unknown = from.run(&["indicator", "publish", "--tlp", "red", "--to", "Nobody"]);
+    assert_eq!(unknown.code, Some(2));
+    {
+        // The one it is for is away; the other holds it meanwhile.
+        let _from = from.serve();
+        let _other = other.serve();
+        let published = from.json(&["indicator", "publish", "--tlp", "red", "--to", "Group 1"]);
+        assert_eq!((&published["published"], &published["batches"]), (&json!(1), &json!(1)));
+        eventually("the other has it", || other.json(&["status"])["batches"] == 1);
+    }
+    let _other = other.serve();
+    let _to = to.serve();
+    eventually("it arrives by the other", || to.json(&["status"])["indicators"] == 1);
+    assert_eq!(other.json(&["status"])["indicators"], 0);
+    let list = to.json(&["indicator", "list"]);
+    assert_eq!((&list[0]["what"], &list[0]["tlp"]), (&json!("domain red.evil.example"), &json!("red")));
+    let export = to.json(&["indicator", "export", "--format", "list", "--members"]);
+    assert_eq!((&export["written"], &export["held_back"]), (&json!(0), &json!(1)), "it leaves in no file");
+    let id = list[0]["id"].as_str().unwrap();
+    assert_eq!(to.run(&["indicator", "prove", id]).code, Some(4));
+    // Taken back for those who had it.
+    let _from = from.serve();
+    assert_eq!(from.json(&["indicator", "revoke", id])["published"], 1);
+    eventually("the revocation arrives", || to.json(&["indicator", "list"])[0]["state"] == "revoked");
+    eventually("the other hands it on", || other.json(&["status"])["batches"] == 2);
+    assert_eq!(other.json(&["indicator", "list"]), json!([]));
+}
+
+#[test]
 fn warning_lists_are_read_from_the_folder_that_the_operator_names() {
     let federation = Federation::new(2, &["--quorum", "2"]);
     let node = &federation.nodes[0];

@@ -323,7 +323,7 @@ fn publish(dir: &Path, demo: &Demo, talk: &Talk) -> anyhow::Result<Arrival> {
     ));
     let since = Instant::now();
     let Outcome::Published(Published { refused, warnings, .. }) =
-        call(&first, &Command::IndicatorPublish { tlp: Some(Tlp::Green), confirmed: false })?
+        call(&first, &Command::IndicatorPublish { tlp: Some(Tlp::Green), to: vec![], confirmed: false })?
     else {
         bail!("the indicators were not published")
     };

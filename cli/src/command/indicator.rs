@@ -47,8 +47,8 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 println!("`hedgerow indicator publish` shares the drafts.");
             }
         }
-        Indicator::Publish { tlp, confirm } => {
-            let command = Command::IndicatorPublish { tlp, confirmed: confirm };
+        Indicator::Publish { tlp, to, confirm } => {
+            let command = Command::IndicatorPublish { tlp, to, confirmed: confirm };
             return published(context, context.session.run(&command, "publishing")?);
         }
         Indicator::Allow(allow) => return library::allow(context, allow),

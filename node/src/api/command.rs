@@ -168,6 +168,9 @@ pub enum Command {
     IndicatorPublish {
         /// Label; each draft's own if not given.
         tlp: Option<Tlp>,
+        /// Names or ids of the members for whom what is RED is sealed.
+        #[serde(default)]
+        to: Vec<String>,
         /// Publish what the lint warns of, too.
         confirmed: bool,
     },

@@ -71,8 +71,8 @@ pub async fn run_as(
             let release = service.ask(query, &mut |done, of| progress(done, Some(of))).await?;
             Ok(Outcome::Release(release.envelope().clone()))
         }
-        Command::IndicatorPublish { tlp, confirmed } => {
-            let (mut report, announcements) = blocking(|| node.publish(tlp, confirmed, now()))?;
+        Command::IndicatorPublish { tlp, to, confirmed } => {
+            let (mut report, announcements) = blocking(|| node.publish_to(tlp, &to, confirmed, now()))?;
             if let Some(service) = service {
                 report.announced = service.announce(announcements).await;
             }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hedgerow_protocol::{
-    id::{Digest, NodeId},
+    document::{Charter, Document as _, Envelope, Signed},
+    id::{Digest, Id, NodeId},
     indicator::{
-        Checks, Finding, Instant, Item, Linted, ObjectProof, Observable, ObservableKind, Pattern,
-        SignedBatch, StixObject, Tlp, lint, lint_against, objection,
+        Checks, Finding, Instant, Linted, ObjectProof, Observable, ObservableKind, Pattern, SealedBatch,
+        SignedBatch, StixObject, Tlp, lint_against, objection,
+        sealed::{open, seal},
     },
+    limits,
     time::Timestamp,
     wire::{Announcement, Spreading},
 };
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::intake::{Imported, Rejected};
 use crate::{
     error::NodeError,
-    node::Node,
+    node::{Node, random},
     reader::indicator::Row,
     store::{Allowed, Entry, Evidence, Taken, Taking, Verdict},
 };
@@ -167,8 +170,26 @@ impl Node {
         confirmed: bool,
         now: Timestamp,
     ) -> Result<(Published, Vec<Announcement>), NodeError> {
-        let most = self.federation()?.charter.document().tlp;
-        if tlp.is_some_and(|tlp| tlp > most) {
+        self.publish_to(tlp, &[], confirmed, now)
+    }
+
+    /// The same; what is RED is sealed for the members whose names or ids are in `to`, whatever label the charter
+    /// allows for all.
+    pub fn publish_to(
+        &self,
+        tlp: Option<Tlp>,
+        to: &[String],
+        confirmed: bool,
+        now: Timestamp,
+    ) -> Result<(Published, Vec<Announcement>), NodeError> {
+        let charter = self.federation()?.charter.document();
+        let to = to.iter().map(|name| member(charter, name)).collect::<Result<Vec<_>, _>>()?;
+        let sealed = !to.is_empty();
+        if sealed && tlp.is_some_and(|tlp| tlp != Tlp::Red) {
+            return Err(NodeError::input("only TLP red is sealed for named members"));
+        }
+        let most = charter.tlp;
+        if tlp.is_some_and(|tlp| tlp > most && tlp != Tlp::Red) {
             return Err(NodeError::refused(format!("the charter lets members publish up to TLP {most}")));
         }
         let mut report = Published::default();
@@ -177,7 +198,9 @@ impl Node {
         let mut under: BTreeMap<Tlp, Vec<StixObject>> = BTreeMap::new();
         for draft in self.library.drafts()? {
             match tlp.or_else(|| draft.object.tlp()) {
-                Some(label) if label <= most => under.entry(label).or_default().push(draft.object),
+                Some(label) if label <= most || label == Tlp::Red => {
+                    under.entry(label).or_default().push(draft.object)
+                }
                 Some(label) => report.refused.push(Found::of(
                     &draft.object,
                     format!("it is under TLP {label}, and the charter lets members publish up to {most}"),
@@ -196,12 +219,12 @@ impl Node {
                     Found { object, pattern, reason }
                 })
             };
-            let (linted, found) = lint_against(objects, label, confirmed, &held.checks());
+            let (linted, found) = lint_against(objects, label, confirmed, &held.checks(sealed));
             report.refused.extend(told(found.refused));
             if !confirmed {
                 report.warnings.extend(told(found.warnings));
             }
-            announcements.extend(self.send_out(linted, now, &mut report)?);
+            announcements.extend(self.send_out(linted, &to, now, &mut report)?);
         }
         Ok((report, announcements))
     }
@@ -225,12 +248,18 @@ impl Node {
             return Err(NodeError::input("it is revoked already"));
         }
         let tlp = entry.object.tlp().unwrap_or(Tlp::Green);
-        let (linted, found) = lint(vec![entry.object.revoked_at(now)], tlp, true);
+        // What was sealed is taken back before those it was sealed for, and nobody else.
+        let to = match (tlp, entry.batch) {
+            (Tlp::Red, Some(document)) => self.sealed_for(&document)?,
+            _ => Vec::new(),
+        };
+        let checks = Checks { sealed: true, ..Checks::default() };
+        let (linted, found) = lint_against(vec![entry.object.revoked_at(now)], tlp, true, &checks);
         if let Some(finding) = found.refused.first() {
             return Err(NodeError::refused(&finding.reason));
         }
         let mut report = Published::default();
-        let announcements = self.send_out(linted, now, &mut report)?;
+        let announcements = self.send_out(linted, &to, now, &mut report)?;
         Ok((report, announcements))
     }
 
@@ -240,7 +269,7 @@ impl Node {
         let mut list = Vec::new();
         for entry in self.library.quarantined() {
             let Entry { owner, at, object, .. } = entry?.1;
-            let reason = objection(&object, &held.checks());
+            let reason = objection(&object, &held.checks(true));
             list.push(Quarantined {
                 object: object.id().to_owned(),
                 what: Found::what(&object),
@@ -326,7 +355,8 @@ impl Node {
     /// The proof of the object with this digest in a batch that is held.
     fn proof_in(&self, document: &Digest, content: &Digest) -> Result<Option<ObjectProof>, NodeError> {
         let Some(json) = self.documents.read(document)? else { return Ok(None) };
-        let batch = SignedBatch::open(&json).map_err(NodeError::invalid)?;
+        // Neither a sealed batch nor one of version 1 proves a single object.
+        let Ok(batch) = SignedBatch::open(&json) else { return Ok(None) };
         let place = batch.items().iter().position(|item| item.digest == *content);
         Ok(place.and_then(|place| batch.proof(place)))
     }
@@ -340,13 +370,19 @@ impl Node {
     fn send_out(
         &self,
         linted: Linted,
+        to: &[NodeId],
         now: Timestamp,
         report: &mut Published,
     ) -> Result<Vec<Announcement>, NodeError> {
         let charter = self.federation()?.charter.id();
         let mut announcements = Vec::new();
-        let signed = SignedBatch::sign(linted, charter, now, self.secret()).map_err(NodeError::input)?;
-        for (batch, json) in signed {
+        let signed = if linted.tlp() == Tlp::Red {
+            let made = seal(linted, charter, now, self.secret(), to, &mut random());
+            made.map(|list| list.into_iter().map(|(opened, json)| (opened.batch, json)).collect())
+        } else {
+            SignedBatch::sign(linted, charter, now, self.secret())
+        };
+        for (batch, json) in signed.map_err(NodeError::input)? {
             report.published += batch.items().len();
             report.batches += 1;
             // Document, objects and the end of their drafts in one commit: if this stops in between, the rest are
@@ -368,29 +404,75 @@ impl Node {
         Ok(announcements)
     }
 
-    /// Takes in a batch that another member signed.
-    pub(crate) fn take_batch(
-        &self,
-        batch: &SignedBatch,
-        json: &[u8],
-        now: Timestamp,
-    ) -> Result<Taken, NodeError> {
-        let charter = &self.federation()?.charter;
-        if charter.document().member(&batch.signer()).is_none() {
-            return Err(NodeError::invalid("a batch is signed by no member"));
+    /// Whom a sealed document that opens here is for.
+    fn sealed_for(&self, document: &Digest) -> Result<Vec<NodeId>, NodeError> {
+        let json = self.documents.read(document)?.unwrap_or_default();
+        let sealed: Signed<SealedBatch> =
+            Envelope::from_json(&json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+        let opened = open(&sealed, &json, self.secret()).map_err(NodeError::invalid)?;
+        Ok(opened.map(|o| o.to).unwrap_or_default())
+    }
+
+    /// Takes in a document of indicators that another member signed: a batch, or one that is sealed.
+    pub(crate) fn take_batch(&self, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
+        let sealed = !json.starts_with(b"{\"head\":")
+            && Envelope::from_json(json).is_ok_and(|e| e.kind() == Some(SealedBatch::KIND));
+        if sealed {
+            return self.take_sealed(json, now);
         }
-        if batch.charter() != charter.id() {
-            return Err(NodeError::invalid("a batch is of another federation"));
-        }
-        if batch.tlp() > charter.document().tlp {
+        let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
+        self.is_acceptable(batch.signer(), batch.charter(), batch.published_at(), now)?;
+        if batch.tlp() > self.federation()?.charter.document().tlp {
             return Err(NodeError::invalid("a batch is under a stricter label than the charter allows"));
         }
-        let latest = now.plus_seconds(hedgerow_protocol::limits::CLOCK_SKEW_SECONDS);
-        let future = |item: &Item| item.object.modified() > Instant::of(latest);
-        if batch.published_at() > latest || batch.items().iter().any(future) {
-            // Not kept: it is asked for again, and then its time may have come.
+        if is_ahead(&batch, now) {
             return Err(ahead());
         }
+        self.take_objects(&batch, json, now)
+    }
+
+    /// Keeps a sealed batch and hands it on, whether or not it is for this node: nothing that others see may tell
+    /// which. What it holds goes into the library of whom it is for.
+    fn take_sealed(&self, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
+        let sealed: Signed<SealedBatch> =
+            Envelope::from_json(json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+        let signer = sealed.sole_signer().map_err(NodeError::invalid)?;
+        let SealedBatch { charter, published_at, .. } = sealed.document();
+        self.is_acceptable(signer, *charter, *published_at, now)?;
+        let mut taken = Taken::default();
+        match open(&sealed, json, self.secret()) {
+            Ok(Some(opened)) if !is_ahead(&opened.batch, now) => {
+                taken = self.take_objects(&opened.batch, json, now)?;
+            }
+            Ok(None) => {}
+            // Its signer's fault, which nobody it is not for can see: not the fault of whoever handed it on.
+            Ok(Some(_)) => tracing::warn!("what a sealed batch holds is dated ahead"),
+            Err(error) => tracing::warn!(%error, "what a sealed batch holds does not verify"),
+        }
+        self.documents.insert(Spreading::Batch, signer, json)?;
+        Ok(taken)
+    }
+
+    /// Whether a document of indicators is of a member, under this charter, and not from the future.
+    fn is_acceptable(
+        &self,
+        signer: NodeId,
+        under: Id<Charter>,
+        published_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), NodeError> {
+        let charter = &self.federation()?.charter;
+        if charter.document().member(&signer).is_none() {
+            return Err(NodeError::invalid("a batch is signed by no member"));
+        }
+        if under != charter.id() {
+            return Err(NodeError::invalid("a batch is of another federation"));
+        }
+        // Not kept: it is asked for again, and then its time may have come.
+        if published_at > now.plus_seconds(limits::CLOCK_SKEW_SECONDS) { Err(ahead()) } else { Ok(()) }
+    }
+
+    fn take_objects(&self, batch: &SignedBatch, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
         // Without the lists what comes in is still taken: they are this operator's own, and a partner's revocation
         // must not wait for them.
         let held = self.lint_held(false);
@@ -399,11 +481,29 @@ impl Node {
         }
         let none = Checks::default();
         let hold = |object: &StixObject| match &held {
-            Ok(held) => objection(object, &held.checks()).is_some(),
+            Ok(held) => objection(object, &held.checks(true)).is_some(),
             Err(_) => objection(object, &none).is_some(),
         };
         let taking = Taking { now, own: batch.signer() == self.id(), hold: &hold };
         Ok(self.library.take(&self.documents, batch, json, &taking)?)
+    }
+}
+
+/// Whether an object of it is dated ahead of this node's clock.
+fn is_ahead(batch: &SignedBatch, now: Timestamp) -> bool {
+    let latest = Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS));
+    batch.items().iter().any(|item| item.object.modified() > latest)
+}
+
+/// The member of that name or id.
+fn member(charter: &Charter, name: &str) -> Result<NodeId, NodeError> {
+    let mut found = charter.members.iter().filter(|m| m.name == name || m.id.to_string() == name);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one.id),
+        (None, _) => Err(NodeError::input(format!("no member of the charter is called {name:?}"))),
+        (Some(_), Some(_)) => {
+            Err(NodeError::input(format!("several members are called {name:?}; give an id")))
+        }
     }
 }
 

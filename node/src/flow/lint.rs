@@ -47,8 +47,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn checks(&self) -> Checks<'_> {
-        Checks { lists: &self.lists, people: self.people.as_ref() }
+    /// `sealed`: whether RED will be sealed for named members.
+    pub(crate) fn checks(&self, sealed: bool) -> Checks<'_> {
+        Checks { lists: &self.lists, people: self.people.as_ref(), sealed }
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
 
 use hedgerow_protocol::{
     id::{Digest, NodeId},
-    indicator::SignedBatch,
     limits,
     release::verify,
     statistic::Mode,
@@ -48,8 +47,7 @@ impl Node {
     pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<(), NodeError> {
         match kind {
             Spreading::Batch => {
-                let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
-                let taken = self.take_batch(&batch, json, now)?;
+                let taken = self.take_batch(json, now)?;
                 for (object, why) in &taken.rejected {
                     tracing::warn!(object, %why, "an object of a batch was not taken");
                 }

@@ -37,6 +37,11 @@ impl NodeSecret {
         Zeroizing::new(self.0.to_bytes())
     }
 
+    /// The X25519 form of this key (RFC 8032 §5.1.5, RFC 7748), for sealing: <https://eprint.iacr.org/2021/509>.
+    pub(crate) fn agreement(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
+    }
+
     /// The node that this key speaks for.
     pub fn node_id(&self) -> NodeId {
         // A key derived from a seed is clamped and so never of small order.

@@ -85,7 +85,8 @@ impl Document for BatchHead {
         if self.size == 0 || self.size as usize > limits::BATCH_LEAVES {
             return Err(Flaw::new("size", format!("between 1 and {}", limits::BATCH_LEAVES)));
         }
-        label(self.tlp)
+        // RED is for what is sealed alone, which whoever opens it sees to.
+        if self.tlp == Tlp::Red { Ok(()) } else { label(self.tlp) }
     }
 }
 
@@ -186,6 +187,19 @@ impl SignedBatch {
         published_at: Timestamp,
         secret: &NodeSecret,
     ) -> Result<Vec<(Self, Vec<u8>)>, BatchError> {
+        let most = limits::BATCH_DOCUMENT_BYTES;
+        let documents = Self::documents(linted, charter, published_at, secret, most)?;
+        documents.into_iter().map(|document| Ok((Self::open(&document)?, document))).collect()
+    }
+
+    /// Signs linted objects in as few documents of at most `most` bytes as may be, in order.
+    pub(super) fn documents(
+        linted: Linted,
+        charter: Id<Charter>,
+        published_at: Timestamp,
+        secret: &NodeSecret,
+        most: usize,
+    ) -> Result<Vec<Vec<u8>>, BatchError> {
         // What the signed head takes, generously.
         const FRAME_BYTES: usize = 2048;
         let tlp = linted.tlp();
@@ -194,30 +208,24 @@ impl SignedBatch {
             let raw = serde_json::value::to_raw_value(&object).map_err(|_| CodecError::Unwritable)?;
             let size = raw.get().len() + 1;
             match lots.last_mut() {
-                Some((bytes, lot))
-                    if *bytes + size <= limits::BATCH_DOCUMENT_BYTES && lot.len() < limits::BATCH_LEAVES =>
-                {
+                Some((bytes, lot)) if *bytes + size <= most && lot.len() < limits::BATCH_LEAVES => {
                     *bytes += size;
                     lot.push(raw);
                 }
                 _ => lots.push((FRAME_BYTES + size, vec![raw])),
             }
         }
-        let mut signed = Vec::with_capacity(lots.len());
+        let mut documents = Vec::with_capacity(lots.len());
         for (_, lot) in lots {
             let leaves: Vec<Digest> = lot.iter().map(|raw| merkle::leaf(raw.get().as_bytes())).collect();
             let size = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
             let head =
                 BatchHead { version: 2, charter, published_at, tlp, size, root: merkle::root(&leaves) };
-            let head = Signed::new(head, secret)?;
+            let head = Signed::new(head, secret)?.envelope().clone();
             let objects = lot.iter().map(AsRef::as_ref).collect();
-            let document = codec::encode(
-                &Wire { head: head.envelope().clone(), objects },
-                limits::BATCH_DOCUMENT_BYTES,
-            )?;
-            signed.push((Self::open(&document)?, document));
+            documents.push(codec::encode(&Wire { head, objects }, most)?);
         }
-        Ok(signed)
+        Ok(documents)
     }
 
     /// Verifies a document and everything in it: the only way to a batch from outside.
@@ -228,6 +236,19 @@ impl SignedBatch {
             let batch: Signed<Batch> = Envelope::from_json(document)?.open()?;
             return Ok(Self::of_version_1(id, &batch)?);
         }
+        let batch = Self::read(document, id)?;
+        label(batch.tlp)?;
+        Ok(batch)
+    }
+
+    /// Verifies what a sealed document, whose hash is `id`, held. Its objects stand nowhere in what travels.
+    pub(super) fn open_sealed(document: &[u8], id: Digest) -> Result<Self, BatchError> {
+        let mut batch = Self::read(document, id)?;
+        batch.items.iter_mut().for_each(|item| item.span = None);
+        Ok(batch)
+    }
+
+    fn read(document: &[u8], id: Digest) -> Result<Self, BatchError> {
         let wire: Wire<'_> = codec::decode(document, limits::BATCH_DOCUMENT_BYTES)?;
         let head: Signed<BatchHead> = wire.head.open()?;
         let signer = head.sole_signer()?;

@@ -104,12 +104,14 @@ pub struct Checks<'a> {
     pub lists: &'a WarningLists,
     /// Who is spoken of in the vault.
     pub people: &'a dyn People,
+    /// Whether RED will be sealed for named members.
+    pub sealed: bool,
 }
 
 impl Default for Checks<'static> {
     fn default() -> Self {
         static NONE: LazyLock<WarningLists> = LazyLock::new(WarningLists::default);
-        Self { lists: &NONE, people: &Nobody }
+        Self { lists: &NONE, people: &Nobody, sealed: false }
     }
 }
 
@@ -186,8 +188,11 @@ pub fn objection(object: &StixObject, checks: &Checks<'_>) -> Option<String> {
 }
 
 fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static str> {
-    if !tlp.may_go_to_members() {
-        return Some("AMBER+STRICT and RED need sealed delivery, which this version does not have");
+    if tlp == Tlp::AmberStrict {
+        return Some("AMBER+STRICT stays within the organisation");
+    }
+    if tlp == Tlp::Red && !checks.sealed {
+        return Some("RED is sealed for the members that --to names, and none is named");
     }
     // A label is a promise to whoever gave the object: it may be made stricter here, never freer.
     if draft.tlp().is_some_and(|given| given > tlp) {
@@ -412,7 +417,7 @@ mod tests {
         lists
             .add(br#"{"name":"Top","type":"hostname","matching_attributes":[],"list":["top.example"]}"#)
             .unwrap();
-        let checks = Checks { lists: &lists, people: &people };
+        let checks = Checks { lists: &lists, people: &people, sealed: false };
         for (value, description, refused, warned) in [
             ("jane@mail.example", None, 1, 0),
             ("evil.example", Some("sent to Jane Roe"), 1, 0),

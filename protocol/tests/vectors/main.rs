@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use hedgerow_protocol::{
     document::{Charter, Document, Envelope, EnvelopeError, Member},
-    indicator::{Batch, BatchError, ObjectProof, SignedBatch},
+    indicator::{Batch, BatchError, ObjectProof, SealedBatch, SignedBatch, sealed},
     release::verify,
     round::{Abort, Consent, Included, Receipt, Roster, Submission, Verifiers},
     statistic::{Contribution, Query, Refusal},
@@ -74,6 +74,16 @@ fn verdict(kind: &str, text: &str) -> Option<String> {
         "refusal" => class::<Refusal>(text),
         "batch" => class::<Batch>(text),
         "batch of version 2" => SignedBatch::open(text.as_bytes()).err().map(|e| batch_class(&e)),
+        "sealed batch, opened by member 2" => {
+            match Envelope::from_json(text.as_bytes()).and_then(Envelope::open::<SealedBatch>) {
+                Ok(signed) => match sealed::open(&signed, text.as_bytes(), &tools::secret(2)) {
+                    Ok(Some(_)) => None,
+                    Ok(None) => Some("not for this member".into()),
+                    Err(error) => Some(batch_class(&error)),
+                },
+                Err(error) => Some(envelope_class(&error)),
+            }
+        }
         "proof of an object" => match ObjectProof::from_json(text.as_bytes()) {
             Ok(proof) => proof.verify().err().map(|e| batch_class(&e)),
             Err(_) => Some("proof".into()),

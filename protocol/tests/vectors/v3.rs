@@ -1,11 +1,16 @@
 //! Version 3: batches of version 2, whose objects are leaves of a tree, and the proof of one object.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use hedgerow_protocol::{
+    document::{Envelope, Signed},
     id::Digest,
-    indicator::{Observable, SignedBatch, StixObject, Tlp, lint, merkle},
+    indicator::{
+        Checks, Observable, SealedBatch, SignedBatch, StixObject, Tlp, lint, lint_against, merkle,
+        sealed::seal,
+    },
 };
+use rand::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
 use crate::{tools::*, v1};
@@ -19,6 +24,51 @@ fn batch() -> (SignedBatch, String) {
     let (linted, _) = lint(drafts, Tlp::Green, false);
     let (batch, json) = SignedBatch::sign(linted, v1::charter().id(), now, &secret(2)).unwrap().remove(0);
     (batch, String::from_utf8(json).unwrap())
+}
+
+/// Bytes that any program can make, in place of randomness: SHA-256 over a counter.
+struct Counter(u64);
+
+impl TryRng for Counter {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.next_bytes().first_chunk().map_or(0, |b| u32::from_be_bytes(*b)))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.next_bytes().first_chunk().map_or(0, |b| u64::from_be_bytes(*b)))
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in to.chunks_mut(32) {
+            chunk.copy_from_slice(&self.next_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Counter {}
+
+impl Counter {
+    fn next_bytes(&mut self) -> [u8; 32] {
+        self.0 += 1;
+        *Digest::of(&self.0.to_be_bytes()).as_bytes()
+    }
+}
+
+/// Two indicators under RED, of member 1, for member 2.
+fn sealed() -> Signed<SealedBatch> {
+    let now = at("2026-02-01T12:00:00Z");
+    let drafts = ["red.example.org", "192.0.78.1"]
+        .iter()
+        .map(|v| StixObject::indicator(&Observable::guess(v).unwrap(), Some("Made up"), None, now))
+        .collect();
+    let checks = Checks { sealed: true, ..Checks::default() };
+    let (linted, _) = lint_against(drafts, Tlp::Red, false, &checks);
+    let to = [secret(2).node_id()];
+    let made = seal(linted, v1::charter().id(), now, &secret(1), &to, &mut Counter(0)).unwrap().remove(0);
+    Envelope::from_json(&made.1).unwrap().open().unwrap()
 }
 
 /// A batch of any objects, however wrong, under a true signature over any head.
@@ -144,6 +194,46 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
         ),
     ] {
         add(name, PROOF, Some(fails_at), what, text);
+    }
+    const SEALED: &str = "sealed batch, opened by member 2";
+    let sealed = sealed();
+    let document = sealed.document();
+    add(
+        "sealed",
+        SEALED,
+        None,
+        "Two indicators under TLP:RED, sealed by member 1 for member 2.",
+        crate::tools::text(&sealed),
+    );
+    for (name, fails_at, what, text) in [
+        ("bad_sealed_for_another", "not for this member", "None of its keys is for member 2.", {
+            changed(document, &[1], |v| {
+                let first = v["keys"][0].clone();
+                v["keys"].as_array_mut().unwrap().iter_mut().for_each(|key| *key = first.clone());
+            })
+        }),
+        ("bad_sealed_other_signer", "not for this member", "Signed by another than who sealed it.", {
+            changed(document, &[3], |_| ())
+        }),
+        ("bad_sealed_keys_not_rounded", "flaw", "As many keys as members.", {
+            changed(document, &[1], |v| v["keys"].as_array_mut().unwrap().truncate(2))
+        }),
+        ("bad_sealed_content_not_rounded", "flaw", "A length that shows how much there is.", {
+            changed(document, &[1], |v| {
+                v["content"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+            })
+        }),
+        (
+            "bad_sealed_altered",
+            "signature",
+            "A byte of the payload is another.",
+            tampered(&sealed, |v| {
+                let altered = v["payload"].as_str().unwrap().replacen('A', "B", 1);
+                v["payload"] = json!(altered);
+            }),
+        ),
+    ] {
+        add(name, SEALED, Some(fails_at), what, text);
     }
     all
 }
