@@ -813,6 +813,26 @@ pub(crate) enum Indicator {
         /// Its STIX id.
         id: String,
     },
+    /// Read the indicators of somebody who does not run Hedgerow: a TAXII 2.1 server, a MISP feed, or a file.
+    Pull {
+        /// A TAXII server, API root or collection; the manifest.json of a MISP feed; or a STIX bundle, CSV or list.
+        url: String,
+        /// File whose first line is the token, or USER:PASSWORD.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// Only this collection, by id, alias or title; all that may be read if not given.
+        #[arg(long)]
+        collection: Option<String>,
+        /// Reach it through a proxy, such as socks5h://127.0.0.1:9050 for Tor.
+        #[arg(long, value_name = "URL")]
+        proxy: Option<String>,
+        /// What becomes of it: foreign (held apart until adopted) or drafts.
+        #[arg(long = "as", value_name = "foreign|drafts", default_value = "foreign")]
+        landing: Landing,
+        /// Read a collection from the beginning, not from where the last pull ended.
+        #[arg(long)]
+        again: bool,
+    },
     /// Look at what came from outside the federation: adopt it as drafts, or drop it.
     #[command(subcommand)]
     Foreign(Foreign),

@@ -13,6 +13,7 @@ pub mod net;
 pub mod node;
 pub mod process;
 pub mod reader;
+pub mod remote;
 pub mod simulate;
 pub mod store;
 mod words;

@@ -109,6 +109,33 @@ fn there_and_back(rows: Vec<Row>) {
     let lines: BTreeSet<&str> = list.lines().collect();
     assert!(known.iter().all(|k| lines.contains(k.split_once(' ').unwrap().1)), "list");
 
+    // What was taken back or has expired is told as such, and not read as something to look for.
+    let event = out(Format::Misp);
+    let rows = indicator::read(event.text.as_bytes(), Some(indicator::Format::Misp), now()).unwrap();
+    assert_eq!(rows.len(), event.written, "misp: every attribute is a row");
+    let looked_for = |objects: &mut dyn Iterator<Item = &StixObject>| -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for pattern in objects.filter_map(StixObject::pattern) {
+            match pattern {
+                Pattern::One(_) | Pattern::Any(_) => {
+                    all.extend(pattern.observables().iter().map(ToString::to_string))
+                }
+                other => drop(all.insert(other.key())),
+            }
+        }
+        all
+    };
+    let at = hedgerow_protocol::indicator::Instant::of(now());
+    let mut live = entries
+        .iter()
+        .map(|e| &e.object)
+        .filter(|o| !o.revoked() && o.valid_until().is_none_or(|until| until > at));
+    assert_eq!(
+        looked_for(&mut rows.iter().filter_map(|r| r.result.as_ref().ok())),
+        looked_for(&mut live),
+        "misp"
+    );
+
     let mvt = out(Format::Mvt);
     let rows = indicator::read(mvt.text.as_bytes(), None, now()).unwrap();
     let read: BTreeSet<String> = rows

@@ -246,3 +246,79 @@ fn a_taxii_client_posts_objects_and_they_wait_to_be_adopted() {
     node.json(&["taxii", "token", "revoke", "partner"]);
     assert_eq!(node.json(&["taxii", "token", "list"]), json!([]));
 }
+
+#[test]
+fn what_a_partner_serves_is_pulled_once_and_held_apart_with_its_source() {
+    // The partner is another federation's node, read over TAXII as any other server would be, and a feed of files.
+    let partner = library();
+    let token = partner.nodes[0].json(&["taxii", "token", "add", "us", "--tlp", "green"]);
+    let (_serving, ready) = partner.nodes[0].serve_with(&["--taxii", "127.0.0.1:0"]);
+    let own = Federation::new(1, &[]);
+    let node = &own.nodes[0];
+    let token_file = own.dir().join("token");
+    fs::write(&token_file, token["token"].as_str().unwrap()).unwrap();
+    let url = ready["taxii"].as_str().unwrap();
+    let pull = ["indicator", "pull", url, "--token-file", token_file.to_str().unwrap()];
+    let all = partner.nodes[0].json(&["indicator", "list"]).as_array().unwrap().len();
+    let report = node.json(&pull);
+    let counts =
+        |r: &Value| ["read", "stored", "duplicates", "rejected"].map(|k| r[k].as_u64().unwrap() as usize);
+    assert_eq!((counts(&report), &report["kind"]), ([all, all, 0, 0], &json!("taxii")), "{report}");
+    let foreign = node.json(&["indicator", "foreign", "list"]);
+    assert!(foreign.as_array().unwrap().iter().all(|f| f["source"] == report["sources"][0]), "{foreign}");
+    // From where the last pull ended, and from the beginning.
+    assert_eq!(counts(&node.json(&pull)), [0, 0, 0, 0]);
+    assert_eq!(counts(&node.json(&[&pull[..], &["--again"]].concat())), [all, 0, all, 0]);
+    // It is looked for at home, and goes nowhere.
+    let log = own.dir().join("log");
+    fs::write(&log, "GET http://c2.example/\n").unwrap();
+    let found = node.json(&["match", log.to_str().unwrap()]);
+    assert_eq!(found["found"][0]["from"]["foreign"], report["sources"][0], "{found}");
+    assert_eq!(node.json(&["indicator", "export", "--format", "list"])["written"], 0);
+    // A token that is wrong, and a server that is not there.
+    fs::write(&token_file, "hgt_wrong").unwrap();
+    assert_eq!(node.run(&pull).code, Some(5));
+    assert_eq!(node.run(&["indicator", "pull", "http://127.0.0.1:9/"]).code, Some(5));
+    assert_eq!(node.run(&["indicator", "pull", "http://partner.example/"]).code, Some(2), "in the clear");
+
+    // Its MISP feed, as files behind a plain web server; values that MISP has no type for come as patterns.
+    let (folder, exported) = export(&partner.nodes[0], partner.dir(), "misp-feed");
+    let address = served(folder);
+    let feed =
+        node.json(&["indicator", "pull", &format!("http://{address}/manifest.json"), "--as", "drafts"]);
+    assert_eq!(feed["kind"], "misp", "{feed}");
+    assert_eq!(feed["read"], exported["written"], "{feed}");
+    let drafts = node.json(&["indicator", "list"]);
+    let known: BTreeSet<&str> =
+        drafts.as_array().unwrap().iter().map(|d| d["what"].as_str().unwrap()).collect();
+    for value in ["domain evil.example", "sha1 a9993e364706816aba3e25717850c26c9cd0d89d", "process agentd"] {
+        assert!(known.contains(value), "{value} in {known:?}");
+    }
+}
+
+/// Serves the files of a folder over HTTP on loopback, for as long as the test runs.
+fn served(folder: PathBuf) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut first = String::new();
+            reader.read_line(&mut first).unwrap();
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let name = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+            let body = fs::read(folder.join(name)).unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    address
+}

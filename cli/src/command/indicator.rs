@@ -4,8 +4,12 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::{
-    api::{Command, Outcome},
-    flow::indicator::{Found, Published},
+    api::{Command, Outcome, PullFrom},
+    flow::{
+        indicator::{Found, Published},
+        pull::Pulled,
+    },
+    store::Landing,
 };
 use serde_json::json;
 
@@ -59,6 +63,28 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
         Indicator::TwoStories => return library::two_stories(context),
         Indicator::Revoke { id } => {
             return published(context, context.session.run(&Command::IndicatorRevoke { id }, "revoking")?);
+        }
+        Indicator::Pull { url, token_file, collection, proxy, landing, again } => {
+            let token_file = token_file.map(std::path::absolute).transpose()?;
+            let from = PullFrom { url, token_file, collection, proxy, landing, again };
+            let Outcome::Pulled(report) = context.session.run(&Command::IndicatorPull { from }, "pulling")?
+            else {
+                bail!("the node answered another question")
+            };
+            if context.json {
+                output::json(&report)?;
+            } else {
+                let Pulled { read, stored, duplicates, rejected, reasons, .. } = &report;
+                println!(
+                    "{read} objects read: {stored} stored, {duplicates} here before, {rejected} rejected."
+                );
+                for one in reasons.iter().take(20) {
+                    println!("  {}: {}", plain(&one.object), plain(&one.reason));
+                }
+                if landing == Landing::Foreign {
+                    println!("They are held apart; `hedgerow indicator foreign list` has them.");
+                }
+            }
         }
         Indicator::Foreign(foreign) => foreign_objects(context, foreign)?,
         Indicator::List { limit } => {

@@ -48,6 +48,7 @@ impl Command {
             Self::TaxiiTokenList => (Action::ClientList, nothing()),
             Self::Match { records: true, .. } => (Action::RecordMatch, "all records".into()),
             Self::Match { .. } => (Action::FileMatch, nothing()),
+            Self::IndicatorPull { .. } => (Action::IndicatorImport, "what a server offers".into()),
             Self::ForeignList => (Action::IndicatorList, nothing()),
             Self::ForeignAdopt { .. } => (Action::IndicatorImport, "adopt what came from outside".into()),
             Self::ForeignDrop { .. } => (Action::IndicatorImport, "drop what came from outside".into()),

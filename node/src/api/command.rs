@@ -21,7 +21,7 @@ use crate::{
         indicator::Published,
         intake::{ConsentChange, Imported, Rejected},
         matching::Matches,
-        pull::ForeignMoved,
+        pull::{ForeignMoved, Pulled},
         search::{Found, Search},
     },
     form::RecordForm,
@@ -228,6 +228,11 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Reads indicators of somebody who does not run Hedgerow.
+    IndicatorPull {
+        /// Where and how.
+        from: PullFrom,
+    },
     /// Looks for what this node knows in its incidents and in files.
     Match {
         /// Files and folders, as absolute paths.
@@ -252,6 +257,24 @@ pub enum Command {
         /// What.
         people: PeopleCommand,
     },
+}
+
+/// A server to pull from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PullFrom {
+    /// A TAXII server, API root or collection, the manifest of a MISP feed, or a file of indicators.
+    pub url: String,
+    /// File whose first line is the token, or `USER:PASSWORD`, as an absolute path.
+    pub token_file: Option<PathBuf>,
+    /// Only this collection, by id, alias or title.
+    pub collection: Option<String>,
+    /// Proxy through which it is reached, such as `socks5h://127.0.0.1:9050`.
+    pub proxy: Option<String>,
+    /// What becomes of it.
+    pub landing: Landing,
+    /// From the beginning, though it was read before.
+    pub again: bool,
 }
 
 /// Which of the objects from outside.
@@ -360,6 +383,8 @@ pub enum Outcome {
     TaxiiTokens(Vec<ClientView>),
     /// Of [`Command::TaxiiTokenRevoke`].
     TaxiiTokenRevoked,
+    /// Of [`Command::IndicatorPull`].
+    Pulled(Pulled),
     /// Of [`Command::Match`].
     Matches(Box<Matches>),
     /// Of [`Command::ForeignList`].

@@ -189,6 +189,9 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         }
         Command::TaxiiTokenList => Ok(Outcome::TaxiiTokens(node.list_clients()?)),
         Command::TaxiiTokenRevoke { name } => node.revoke_client(&name).map(|()| Outcome::TaxiiTokenRevoked),
+        Command::IndicatorPull { from } => {
+            node.pull(&from, now(), &mut |read| progress(read, None)).map(Outcome::Pulled)
+        }
         Command::Match { paths, records } => {
             let matches =
                 node.find_matches(&paths, records, now(), &mut |done, of| progress(done, Some(of)))?;

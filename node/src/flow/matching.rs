@@ -185,10 +185,11 @@ impl Node {
         let at = Instant::of(now);
         let usable = |object: &StixObject| {
             !object.revoked()
+                && !self.library.allowed().covers(object)
                 && object.valid_until().is_none_or(|until| until > at)
                 && matches!(object.pattern(), Some(Pattern::One(_) | Pattern::Any(_)))
         };
-        let own = self.library.entries()?.into_iter().map(|entry| Sought {
+        let own = self.indicators()?.into_iter().map(|entry| Sought {
             from: match (entry.is_draft(), entry.owner) {
                 (false, Some(owner)) => Origin::Member(owner),
                 _ => Origin::Draft,

@@ -6,10 +6,10 @@
 use std::{fs, path::Path};
 
 use hedgerow_protocol::{
-    indicator::{StixObject, Tlp},
+    indicator::{Pattern, StixObject, Tlp},
     time::Timestamp,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{FILE_BYTES, ReadError, Row, csv::typed};
@@ -92,7 +92,13 @@ fn read_attribute(
         return Err("the attribute was deleted".into());
     }
     let kind = text("type").ok_or("the attribute has no type")?;
-    let observable = typed(kind, text("value").ok_or("the attribute has no value")?)?;
+    let value = text("value").ok_or("the attribute has no value")?;
+    let pattern = (kind == "stix2-pattern").then(|| Pattern::parse(value)).transpose();
+    let found = match pattern.map_err(|e| e.to_string())? {
+        Some(Pattern::One(observable)) => Ok(observable),
+        Some(_) => Err(value),
+        None => Ok(typed(kind, value)?),
+    };
     if !flag("to_ids") {
         return Err("the attribute is context, not marked for detection (to_ids)".into());
     }
@@ -103,11 +109,30 @@ fn read_attribute(
     };
     // A time from the future would make this the last word on it for ever.
     let time = seconds.and_then(|s| Timestamp::from_unix_seconds(s).ok()).filter(|t| *t <= at).unwrap_or(at);
-    let object = StixObject::indicator(&observable, info, text("comment"), time);
+    let object = match found {
+        Ok(observable) => StixObject::indicator(&observable, info, text("comment"), time),
+        Err(pattern) => of_pattern(pattern, text("uuid"), text("comment").or(info), time)?,
+    };
     Ok(match tlp(attribute).max(event_label) {
         Some(label) => object.marked(label),
         None => object,
     })
+}
+
+/// An indicator whose pattern is more than one value. Its id is that of the attribute, so that it is known again.
+fn of_pattern(
+    pattern: &str,
+    uuid: Option<&str>,
+    name: Option<&str>,
+    at: Timestamp,
+) -> Result<StixObject, String> {
+    let uuid = uuid.and_then(|uuid| Uuid::try_parse(uuid).ok()).ok_or("the attribute has no UUID")?;
+    let object = json!({
+        "type": "indicator", "id": format!("indicator--{uuid}"), "created": at, "modified": at, "valid_from": at,
+        "indicator_types": ["malicious-activity"], "pattern_type": "stix", "pattern": pattern,
+        "name": name.unwrap_or("a pattern"),
+    });
+    StixObject::parse(object).map_err(|e| e.to_string())
 }
 
 /// The strictest TLP tag.

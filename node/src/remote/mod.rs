@@ -1,0 +1,10 @@
+//! Reading from a server of somebody who does not run Hedgerow, under bounds (docs/indicators.md).
+//!
+//! `fetch` is the only file that makes an HTTP request; `taxii` speaks TAXII 2.1 through it, `misp` reads a feed.
+
+mod fetch;
+pub(crate) mod misp;
+pub(crate) mod taxii;
+
+pub use fetch::FetchError;
+pub(crate) use fetch::Fetcher;
