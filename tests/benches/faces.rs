@@ -124,7 +124,7 @@ fn exports() {
     drop(node);
     let node = Node::open(dir.path(), &passphrase()).unwrap();
     node.import_indicators(drafts(INDICATORS), now(), &mut |_| ()).unwrap();
-    node.publish(Tlp::Green, true, now()).unwrap();
+    node.publish(Some(Tlp::Green), true, now()).unwrap();
     let publisher = Publisher { name: "Bench".into(), charter: None };
     for (name, format) in
         [("stix", Format::Stix), ("strict", Format::Strict), ("mvt", Format::Mvt), ("misp", Format::Misp)]
