@@ -1,6 +1,8 @@
 //! A store that is made anew is whole wherever it is killed. A child process, which is this test binary with
 //! `HEDGEROW_REBUILD_CHILD` set, does the rebuild and waits to be killed at the step it is told.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},

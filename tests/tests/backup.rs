@@ -191,7 +191,7 @@ fn what_was_spent_after_the_backup_is_charged_again_before_a_restored_node_answe
     serving[1].kill();
     fs::remove_dir_all(node.home()).unwrap();
     restore(node, &file, &identity, node.home()).json();
-    assert_eq!(node.json(&["status"])["restored"].is_object(), true);
+    assert!(node.json(&["status"])["restored"].is_object());
     assert_eq!(spent(node), 0, "the backup does not know");
     serving[1] = node.serve();
     hedgerow_tests::eventually("the releases came back", || {
