@@ -1,6 +1,11 @@
 //! What this process keeps from the rest of the machine (docs/threat-model.md, Memory).
 
-use std::{os::unix::net::UnixStream, path::Path};
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     mm::{MlockAllFlags, mlockall},
@@ -9,6 +14,9 @@ use rustix::{
     },
     thread::{CapabilitySet, capabilities},
 };
+
+/// How long a killed process may take to end.
+const GONE_WITHIN: Duration = Duration::from_millis(700);
 
 /// What the system granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +41,25 @@ pub fn harden() -> Hardened {
     Hardened { no_dumps: no_core && undumpable, memory_locked }
 }
 
-/// Ends the node that listens on the socket at `path`, at once and without its help. True if one was there.
-pub fn end_node(path: &Path) -> std::io::Result<bool> {
+/// Ends the node that listens on the socket at `path`, at once and without its help, and waits until it is gone. True if
+/// one was there.
+pub fn end_node(path: &Path) -> io::Result<bool> {
     let Ok(stream) = UnixStream::connect(path) else { return Ok(false) };
     let peer = rustix::net::sockopt::socket_peercred(&stream)?.pid;
     if peer == rustix::process::getpid() {
         return Ok(false);
     }
     kill_process(peer, Signal::KILL)?;
-    Ok(true)
+    drop(stream);
+    // The system takes a moment to close what a killed process had open, the vault and its keys among it.
+    let since = Instant::now();
+    while since.elapsed() < GONE_WITHIN {
+        if UnixStream::connect(path).is_err() {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it was killed and has not ended"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What a node promises of its disk when it is killed, when the power goes, when the disk is full and when bits flip:
-//! through the real binary, on all that it keeps. `HEDGEROW_LONG=1` makes each proof as long as docs/storage.md says.
+//! through the real binary, on all that it keeps. `HEDGEROW_LONG=1` makes each proof as long as CONTRIBUTING.md says.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 

@@ -156,30 +156,30 @@ pub(crate) fn insert_until_stopped(home: &Path) {
     say("\n".to_owned());
     for step in 0..MOST {
         let seeds: Vec<u64> = (0..1 + step % 4).map(|n| first + step * 4 + n).collect();
-        match records.insert(seeds.iter().map(|seed| new(*seed)).collect()) {
-            Ok(outcomes) => {
-                for (seed, outcome) in seeds.iter().zip(outcomes) {
-                    let Stored::New(number) = outcome else { panic!("a new record taken for a known one") };
-                    mine.push((*seed, number));
-                }
-                say(seeds.iter().map(|seed| format!("stored {seed}\n")).collect());
+        let stored = records.insert(seeds.iter().map(|seed| new(*seed)).collect()).map(|outcomes| {
+            for (seed, outcome) in seeds.iter().zip(outcomes) {
+                let Stored::New(number) = outcome else { panic!("a new record taken for a known one") };
+                mine.push((*seed, number));
             }
-            Err(error) => {
-                let again = records.insert(vec![new(first + MOST * 4)]);
-                let wrong = mine.iter().any(|(seed, number)| match records.body(*number) {
-                    Ok(body) => body.and_then(|b| seed_of(&b)) != Some(*seed),
-                    Err(_) => false,
-                });
-                let after = again.err().map_or("Stored".to_owned(), |error| name(&error));
-                return say(format!("error {}\nafter {after}\nwrong {wrong}\n", name(&error)));
+            say(seeds.iter().map(|seed| format!("stored {seed}\n")).collect());
+        });
+        let done = stored.and_then(|()| {
+            if step % 7 != 6 {
+                return Ok(());
             }
-        }
-        if step % 7 == 6 {
             let (seed, number) = mine.remove(mine.len() / 2);
             say(format!("erasing {seed}\n"));
-            if records.erase(number).is_ok() {
-                say(format!("erased {seed}\n"));
-            }
+            records.erase(number).map(|_| say(format!("erased {seed}\n")))
+        });
+        // Either may be what meets a full disk.
+        if let Err(error) = done {
+            let again = records.insert(vec![new(first + MOST * 4)]);
+            let wrong = mine.iter().any(|(seed, number)| match records.body(*number) {
+                Ok(body) => body.and_then(|b| seed_of(&b)) != Some(*seed),
+                Err(_) => false,
+            });
+            let after = again.err().map_or("Stored".to_owned(), |error| name(&error));
+            return say(format!("error {}\nafter {after}\nwrong {wrong}\n", name(&error)));
         }
     }
 }
