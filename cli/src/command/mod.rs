@@ -32,7 +32,9 @@ pub(crate) struct Context {
 /// Carries out what was typed.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = Session::new(args.home, args.passphrase_file)?;
-    let session = Session { identity: args.identity, user: args.user, reason: args.reason, ..session };
+    // To `restore` it is what opens the backup; the restored vault opens as it always did.
+    let identity = args.identity.filter(|_| !matches!(args.command, Command::Restore(_)));
+    let session = Session { identity, user: args.user, reason: args.reason, ..session };
     let context = Context { session, json: args.json };
     match args.command {
         Command::Demo(demo) => demo::run(&context, &demo),
