@@ -9,7 +9,7 @@ use hedgerow_protocol::{
     statistic::{Mode, Query},
 };
 
-use super::command::{ChargeView, ExpectedView, LedgerView, Spent, YearView};
+use super::outcome::{ChargeView, ExpectedView, LedgerView, Spent, YearView};
 use crate::{error::NodeError, node::Node};
 
 /// The ledger, for people.

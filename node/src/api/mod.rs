@@ -7,6 +7,7 @@ mod access;
 mod budget;
 mod command;
 pub mod library;
+mod outcome;
 mod people;
 mod run;
 mod seat;
@@ -14,5 +15,6 @@ pub mod socket;
 pub mod taxii;
 
 pub use command::*;
+pub use outcome::*;
 pub use people::{PeopleCommand, PeopleOutcome};
 pub use run::{Progress, run, run_as};

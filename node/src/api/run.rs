@@ -12,7 +12,7 @@ use hedgerow_protocol::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-use super::{budget, command::*, library, people};
+use super::{budget, command::*, library, outcome::*, people};
 use crate::{
     error::{Class, NodeError},
     export::{Audience, Publisher, export},

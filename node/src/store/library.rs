@@ -5,7 +5,7 @@
 //! what is published.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
@@ -16,15 +16,21 @@ use hedgerow_protocol::{
     wire::Spreading,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
     allow::AllowList,
-    documents::{Documents, PART_BYTES, Room, put_parts},
+    documents::{Documents, Room},
     error::StoreError,
-    shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, ROWS, Row, id_key, pattern_key},
-    vault::{Kind, Txn, Vault},
+    shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, Row, id_key, pattern_key},
+    vault::{Kind, Vault},
 };
+
+mod packed;
+mod published;
+
+use packed::{pack, put_rows};
+use published::Parts;
+pub use published::Published;
 
 /// The setting that says that published objects are packed, and drafts apart from them.
 const PACKED: &[u8] = b"indicators-packed";
@@ -521,164 +527,6 @@ fn drop_row(index: &mut Index, dropped: &Dropped) {
         && row.has(QUARANTINED)
     {
         row.flags |= DROPPED;
-    }
-}
-
-/// Puts the rows of one document into `txn`. Objects of version 1 stand in its payload in another form, so they get
-/// parts of their own.
-fn put_rows(
-    txn: &mut Txn<'_>,
-    lot: Lot,
-    fresh: &[(&Item, bool)],
-) -> Result<Vec<(Lot, Vec<Row>)>, StoreError> {
-    let mut own: Vec<u8> = Vec::new();
-    let mut rows = Vec::with_capacity(fresh.len());
-    let mut lot = lot;
-    for (item, held_back) in fresh {
-        let span = match item.span {
-            Some(span) => span,
-            None => place(&mut own, &item.object.to_canonical())?,
-        };
-        rows.push(Row::of(&item.object, item.digest, span, *held_back));
-    }
-    if !own.is_empty() {
-        lot.first_part = put_parts(txn, &own)?.0;
-    }
-    let mut lots = Vec::new();
-    for chunk in rows.chunks(ROWS) {
-        txn.append(Kind::Shelf, &shelf::encode(&lot, chunk))?;
-        lots.push((lot, chunk.to_vec()));
-    }
-    Ok(lots)
-}
-
-/// Appends `bytes`; says where they stand.
-fn place(all: &mut Vec<u8>, bytes: &[u8]) -> Result<(u32, u32), StoreError> {
-    let most = |n: usize| u32::try_from(n).map_err(|_| StoreError::Damaged("a document is too long"));
-    let span = (most(all.len())?, most(bytes.len())?);
-    all.extend_from_slice(bytes);
-    Ok(span)
-}
-
-/// Packs what a vault from before holds, a commit for each thousand: it may be stopped at any point, and goes on when
-/// the vault is opened again.
-fn pack(vault: &Vault) -> Result<(), StoreError> {
-    loop {
-        let entries: Vec<Entry> = vault
-            .scan(Kind::Object)
-            .take(UPGRADE)
-            .map(|json| read(&json?))
-            .collect::<Result<_, StoreError>>()?;
-        let mut txn = vault.begin();
-        if entries.is_empty() {
-            txn.put(Kind::Setting, PACKED, b"1")?;
-            return txn.commit();
-        }
-        let mut lots: BTreeMap<(NodeId, Digest, Timestamp), Vec<&StixObject>> = BTreeMap::new();
-        for entry in &entries {
-            txn.delete(Kind::Object, entry.object.id().as_bytes());
-            if let Some(pattern) = entry.object.pattern() {
-                txn.delete(Kind::Pattern, pattern.key().as_bytes());
-            }
-            match (entry.owner, entry.batch) {
-                (Some(owner), Some(batch)) => {
-                    lots.entry((owner, batch, entry.at)).or_default().push(&entry.object);
-                }
-                _ => txn.put(Kind::Draft, entry.object.id().as_bytes(), &to_json(entry)?)?,
-            }
-        }
-        for ((owner, batch, at), objects) in lots {
-            let mut bytes = Vec::new();
-            let mut rows = Vec::with_capacity(objects.len());
-            for object in objects {
-                let span = place(&mut bytes, &object.to_canonical())?;
-                rows.push(Row::of(object, object.digest(), span, false));
-            }
-            let lot = Lot { owner, batch, at, first_part: put_parts(&mut txn, &bytes)?.0 };
-            txn.append(Kind::Shelf, &shelf::encode(&lot, &rows))?;
-        }
-        txn.commit()?;
-    }
-}
-
-/// Reads objects out of parts, with the last part at hand: neighbours lie in one.
-struct Parts<'v> {
-    vault: &'v Vault,
-    last: Option<(u64, Zeroizing<Vec<u8>>)>,
-}
-
-impl<'v> Parts<'v> {
-    const fn over(vault: &'v Vault) -> Self {
-        Self { vault, last: None }
-    }
-
-    fn entry(&mut self, row: &Row, lot: &Lot) -> Result<Entry, StoreError> {
-        let missing = || StoreError::Damaged("part of a signed document is missing");
-        let mut bytes = Vec::with_capacity(row.length as usize);
-        let (mut offset, mut left) = (row.offset as usize, row.length as usize);
-        while left > 0 {
-            let part = lot.first_part.saturating_add((offset / PART_BYTES) as u64);
-            if self.last.as_ref().is_none_or(|(n, _)| *n != part) {
-                let read = self.vault.get_at(Kind::Part, part)?.ok_or_else(missing)?;
-                self.last = Some((part, read));
-            }
-            let Some((_, held)) = &self.last else { return Err(missing()) };
-            let from = offset % PART_BYTES;
-            let chunk = held.get(from..held.len().min(from + left)).filter(|c| !c.is_empty());
-            let chunk = chunk.ok_or_else(missing)?;
-            bytes.extend_from_slice(chunk);
-            offset += chunk.len();
-            left -= chunk.len();
-        }
-        let object = StixObject::stored(&bytes).map_err(|_| UNREADABLE)?;
-        Ok(Entry { owner: Some(lot.owner), batch: Some(lot.batch), at: lot.at, object })
-    }
-}
-
-/// Entries in the order in which they came, each with its number.
-pub struct Published<'l> {
-    library: &'l Library,
-    parts: Parts<'l>,
-    next: usize,
-    wanted: fn(&Row) -> bool,
-    read: VecDeque<(u64, Row, Lot)>,
-}
-
-impl Iterator for Published<'_> {
-    type Item = Result<(u64, Entry), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (number, row, lot) = self.row()?;
-            match self.parts.entry(&row, &lot) {
-                Ok(entry) if self.library.allowed.covers(&entry.object) => {}
-                Ok(entry) => return Some(Ok((number, entry))),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-impl Published<'_> {
-    fn row(&mut self) -> Option<(u64, Row, Lot)> {
-        // A few rows at a time, so that writers are not kept waiting.
-        const AHEAD: usize = 512;
-        while self.read.is_empty() {
-            let index = self.library.index();
-            if self.next >= index.rows.len() {
-                return None;
-            }
-            let rows = index.rows.iter().enumerate().skip(self.next).take(AHEAD);
-            for (number, row) in rows {
-                self.next = number + 1;
-                if (self.wanted)(row)
-                    && let Some(lot) = index.lot(row)
-                {
-                    self.read.push_back((number as u64, *row, *lot));
-                }
-            }
-        }
-        self.read.pop_front()
     }
 }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     crypter::{self, Crypter, SecretKey},
-    engine::{Engine, VALUE_BYTES, Writes},
+    engine::{Engine, Writes},
     error::StoreError,
     head::Head,
     keyring::{self, KdfParams, Passphrase, Unlock, User},
@@ -23,126 +23,18 @@ use super::{
     tally::{Counter, Sum},
 };
 
+mod kind;
+mod txn;
+
+pub use kind::Kind;
+use txn::Standing;
+pub use txn::Txn;
+
 /// Marks the folder of a vault that is being made.
 const UNFINISHED: &str = "unfinished";
 
 /// Version of what is written on disk.
 pub(super) const FORMAT: u16 = 2;
-
-/// What a value is. The number is on disk: append, never reuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// The format marker.
-    Format = 1,
-    /// Settings and keys by name.
-    Setting = 2,
-    /// Incident records of format 1, by number.
-    Record = 3,
-    /// What an imported record of format 1 came from -> its number.
-    Source = 4,
-    /// Facets of format 1, 256 to a segment, by number.
-    Segment = 5,
-    /// Ledger charges, by number.
-    Charge = 6,
-    /// Plan -> the answer given to it.
-    Answer = 7,
-    /// Signed documents that spread, by number.
-    Document = 8,
-    /// Their bytes, by number.
-    Part = 9,
-    /// STIX id -> indicator library entry.
-    Object = 11,
-    /// Indicator pattern -> STIX id.
-    Pattern = 12,
-    /// How many commits the store holds, and what it holds by them.
-    Commits = 13,
-    /// Plan -> the vector that was handed in for it last.
-    Share = 14,
-    /// Round -> what this node did about it as an aggregator.
-    Mark = 15,
-    /// Plan -> the last round on it that this node led.
-    Attempt = 16,
-    /// Plan -> the release of a round on it.
-    Released = 17,
-    /// STIX id -> a draft that waits to be published.
-    Draft = 18,
-    /// Record and number -> what is known of an attachment, and what opens its file.
-    Attachment = 32,
-    /// What is known of published objects, packed, by number.
-    Shelf = 40,
-    /// STIX id -> the version of a quarantined object that was dropped.
-    Verdict = 41,
-    /// Observable -> an entry of the local allow-list.
-    Allowed = 42,
-    /// Proofs that a member told two stories, by number.
-    Evidence = 43,
-    /// When versions of objects were added to what TAXII serves, by number.
-    Added = 60,
-    /// Source and STIX id -> an object that came from outside the federation.
-    Foreign = 61,
-    /// Entries of the access log, by number.
-    Access = 50,
-    /// How many there are, and the hash of the last.
-    AccessEnd = 51,
-    /// Facets of a piece of records, by the first's number.
-    Facets = 80,
-    /// Where the bodies of a piece of records are, by the first's number.
-    Entries = 81,
-    /// Bodies of a piece of records that are not in the file of records, by the first's number.
-    Bodies = 82,
-    /// Words of a piece of records that are not in the file of records, by the first's number.
-    Words = 83,
-    /// An erasure under way.
-    Erasure = 84,
-}
-
-impl Kind {
-    /// Those of which there may be millions: not counted over when a vault is opened, but by a check of all of it.
-    const BULKY: [Self; 12] = [
-        Self::Document,
-        Self::Part,
-        Self::Object,
-        Self::Pattern,
-        Self::Draft,
-        Self::Shelf,
-        Self::Added,
-        Self::Foreign,
-        Self::Facets,
-        Self::Entries,
-        Self::Bodies,
-        Self::Words,
-    ];
-
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Commits => "its count of commits does not open",
-            Self::Format => "its format marker does not open",
-            Self::Setting => "a setting does not open",
-            Self::Record => "a record does not open",
-            Self::Source => "an import mark does not open",
-            Self::Segment => "a segment of facets does not open",
-            Self::Charge => "a ledger entry does not open",
-            Self::Answer => "a stored answer does not open",
-            Self::Share => "a vector handed in to a round does not open",
-            Self::Mark | Self::Attempt | Self::Released => "a note of a round does not open",
-            Self::Attachment => "what is known of an attachment does not open",
-            Self::Document | Self::Part => "a signed document does not open",
-            Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict | Self::Foreign => {
-                "an indicator does not open"
-            }
-            Self::Allowed => "the allow-list does not open",
-            Self::Evidence => "a proof of two stories does not open",
-            Self::Added => "a list of when objects were added does not open",
-            Self::Access | Self::AccessEnd => "the access log does not open",
-            Self::Facets => "the facets of records do not open",
-            Self::Entries => "the list of records does not open",
-            Self::Bodies => "a record does not open",
-            Self::Words => "the words of records do not open",
-            Self::Erasure => "an erasure under way does not open",
-        }
-    }
-}
 
 /// An open vault. `Sync`: readers run side by side, writers one after the other.
 pub struct Vault {
@@ -574,170 +466,4 @@ impl Still<'_> {
 
 pub(super) fn numbered(kind: Kind, n: u64) -> Vec<u8> {
     std::iter::once(kind as u8).chain(n.to_be_bytes()).collect()
-}
-
-/// A value as the tally and its next version see it: its version and its MAC.
-type Standing = Option<(u64, [u8; 32])>;
-
-/// What a commit does at one place.
-#[derive(Clone, Copy, Default)]
-struct Change {
-    /// What stood there, once that was looked up.
-    before: Option<Standing>,
-    after: Standing,
-}
-
-/// Writes that are sealed one by one and reach the disk together, or not at all.
-#[must_use = "nothing is written until commit"]
-pub struct Txn<'v> {
-    vault: &'v Vault,
-    writer: MutexGuard<'v, Writer>,
-    /// What the store will hold.
-    root: Root,
-    /// Numbers given out in this commit; kept only if it succeeds.
-    advanced: HashMap<Kind, u64>,
-    /// The places that this commit changes.
-    pending: HashMap<Vec<u8>, Change>,
-    writes: Writes,
-}
-
-impl Txn<'_> {
-    /// The number of this commit.
-    pub(super) const fn number(&self) -> u64 {
-        self.root.commits.saturating_add(1)
-    }
-
-    /// The end of the file of records, as it is now.
-    pub(super) const fn log_end(&self) -> u64 {
-        self.root.log
-    }
-
-    /// Sets what else the store needs: keys of which epoch, and how much of the file of records.
-    pub(super) const fn needs(&mut self, epoch: u64, log: u64) {
-        (self.root.epoch, self.root.log) = (epoch, log);
-    }
-
-    /// Deletes every value of a kind whose count does not hold, and counts it anew from there.
-    pub(super) fn discard(&mut self, kind: Kind) -> Result<(), StoreError> {
-        *self.root.tally.of_mut(kind as u8) = Sum::default();
-        for pair in self.vault.engine.scan(&[kind as u8], &[kind as u8]) {
-            let (place, _) = pair?;
-            self.writes.delete(&place);
-            self.pending.insert(place, Change { before: Some(None), after: None });
-        }
-        Ok(())
-    }
-
-    /// Puts `value` under the logical id `id`, as the next version of what is there.
-    pub fn put(&mut self, kind: Kind, id: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.vault.crypter, self.vault.hashed(kind, id), value)
-    }
-
-    /// Puts `value` at number `n`.
-    pub fn put_at(&mut self, kind: Kind, n: u64, value: &[u8]) -> Result<(), StoreError> {
-        self.put_under(&self.vault.crypter, kind, n, value)
-    }
-
-    /// Puts `value` at number `n`, sealed under another key than the vault's.
-    pub(super) fn put_under(
-        &mut self,
-        crypter: &Crypter,
-        kind: Kind,
-        n: u64,
-        value: &[u8],
-    ) -> Result<(), StoreError> {
-        self.write(crypter, numbered(kind, n), value)
-    }
-
-    /// Puts bytes that are sealed already.
-    pub(super) fn put_sealed(&mut self, place: Vec<u8>, sealed: Vec<u8>) {
-        let version = crypter::version(&sealed).unwrap_or(0);
-        let after = Some((version, self.vault.counter.mac(&place, &sealed)));
-        self.writes.put(&place, sealed);
-        self.pending.entry(place).or_default().after = after;
-    }
-
-    /// Puts `value` at the next number of `kind`, and says which.
-    pub fn append(&mut self, kind: Kind, value: &[u8]) -> Result<u64, StoreError> {
-        let n = match self.advanced.get(&kind).or_else(|| self.writer.next.get(&kind)) {
-            Some(n) => *n,
-            None => match self.vault.engine.last_key(&[kind as u8])? {
-                Some(key) => key.last_chunk().map_or(0, |b| u64::from_be_bytes(*b).saturating_add(1)),
-                None => 0,
-            },
-        };
-        self.put_at(kind, n, value)?;
-        self.advanced.insert(kind, n.saturating_add(1));
-        Ok(n)
-    }
-
-    /// Deletes what is under the logical id `id`.
-    pub fn delete(&mut self, kind: Kind, id: &[u8]) {
-        self.remove(self.vault.hashed(kind, id));
-    }
-
-    /// Deletes what is at number `n`.
-    pub fn delete_at(&mut self, kind: Kind, n: u64) {
-        self.remove(numbered(kind, n));
-    }
-
-    /// Writes everything; returns once it would survive a power cut.
-    pub fn commit(self) -> Result<(), StoreError> {
-        self.commit_then(|| ())
-    }
-
-    /// The same, and calls `apply` before any other writer begins.
-    pub(super) fn commit_then(mut self, apply: impl FnOnce()) -> Result<(), StoreError> {
-        self.tally()?;
-        self.root.commits = self.number();
-        let root = self.root.encode();
-        self.put(Kind::Commits, b"", &root)?;
-        self.vault.engine.commit(std::mem::take(&mut self.writes))?;
-        self.writer.next.extend(self.advanced.drain());
-        // The store may be ahead of the head, never behind: a crash between the two is no loss.
-        // If it cannot be counted the caller is told that it failed although it is on disk: what callers hold
-        // in memory is then behind, and a later write would go over it. So nothing more is written.
-        self.vault.head.write(self.root.commits).inspect_err(|_| self.vault.engine.halt())?;
-        self.writer.root = self.root;
-        apply();
-        Ok(())
-    }
-
-    fn write(&mut self, crypter: &Crypter, place: Vec<u8>, value: &[u8]) -> Result<(), StoreError> {
-        if value.len() > VALUE_BYTES {
-            return Err(StoreError::TooLarge { bytes: value.len(), most: VALUE_BYTES });
-        }
-        let before = match self.pending.get(&place) {
-            Some(change) => change.after,
-            None => {
-                let found = self.vault.standing(&place)?;
-                self.pending.insert(place.clone(), Change { before: Some(found), after: found });
-                found
-            }
-        };
-        let version = before.map_or(0, |(version, _)| version).saturating_add(1);
-        let sealed = crypter.seal(&place, version, value)?;
-        self.put_sealed(place, sealed);
-        Ok(())
-    }
-
-    fn remove(&mut self, place: Vec<u8>) {
-        self.writes.delete(&place);
-        self.pending.entry(place).or_default().after = None;
-    }
-
-    /// Counts what this commit changes.
-    fn tally(&mut self) -> Result<(), StoreError> {
-        for (place, change) in &self.pending {
-            let before = change.before.map_or_else(|| self.vault.standing(place), Ok)?;
-            let sum = self.root.tally.of_mut(place.first().copied().unwrap_or(0));
-            if let Some((_, mac)) = before {
-                sum.take(mac);
-            }
-            if let Some((_, mac)) = change.after {
-                sum.add(mac);
-            }
-        }
-        Ok(())
-    }
 }

@@ -97,12 +97,16 @@ impl Aggregation {
     }
 
     /// Takes the share of the member `from`, who signed `submission`. The first one of a member stands.
-    pub(super) fn deliver(&mut self, from: NodeId, submission: Envelope, share: Vec<u8>) -> Outcome<()> {
+    pub(super) fn deliver(
+        &mut self,
+        from: NodeId,
+        submission: &Signed<Submission>,
+        share: Vec<u8>,
+    ) -> Outcome<()> {
         if share.len() > MOST_SHARE_BYTES {
             return Err(Declined::NotAcceptable);
         }
-        let submission: Signed<Submission> = submission.open().map_err(|_| Declined::NotAcceptable)?;
-        let seat = self.round.place(&submission).map_err(|_| Declined::NotAcceptable)?;
+        let seat = self.round.place(submission).map_err(|_| Declined::NotAcceptable)?;
         if submission.sole_signer() != Ok(from)
             || submission.document().shares.get(self.place) != Some(&Digest::of(&share))
         {
@@ -186,8 +190,12 @@ impl Aggregation {
     }
 
     /// Takes another aggregator's part of the proofs. The first one stands.
-    pub(super) fn verify(&mut self, from: NodeId, verifiers: Envelope, parts: Vec<u8>) -> Outcome<()> {
-        let verifiers: Signed<Verifiers> = verifiers.open().map_err(|_| Declined::NotAcceptable)?;
+    pub(super) fn verify(
+        &mut self,
+        from: NodeId,
+        verifiers: &Signed<Verifiers>,
+        parts: Vec<u8>,
+    ) -> Outcome<()> {
         let place = self.round.aggregator(&from).filter(|place| *place != self.place);
         let (Some(place), Ok(signer)) = (place, verifiers.sole_signer()) else {
             return Err(Declined::NotAcceptable);
@@ -242,13 +250,12 @@ impl Aggregation {
     }
 
     /// Whether this aggregator may reveal its sum over `included`: it signed that set, and so did all others.
-    pub(super) fn may_reveal(&self, included: Envelope) -> Outcome<()> {
+    pub(super) fn may_reveal(&self, included: &Signed<Included>) -> Outcome<()> {
         let Stage::Included { set, .. } = &self.stage else { return Err(Declined::OutOfTurn) };
-        let included: Signed<Included> = included.open().map_err(|_| Declined::NotAcceptable)?;
         if included.id() != set.id() {
             return Err(Declined::Contradiction);
         }
-        self.round.holds(&included).map_err(|_| Declined::NotAcceptable)
+        self.round.holds(included).map_err(|_| Declined::NotAcceptable)
     }
 
     /// The sum, after [`Self::may_reveal`] and once it is marked on disk that it is revealed.

@@ -12,7 +12,7 @@ use super::{
     exchange::{Ask, Declined, Told},
     host::{Delivery, Host, Mark, Step, Stop, admitted, seated},
     member::{Begun, Counted, Member},
-    message::{Abort, Drawn, Roster},
+    message::{Abort, Drawn, Included, Roster, Submission, Verifiers},
 };
 use crate::{
     document::{Envelope, Signed},
@@ -110,13 +110,13 @@ impl Party {
             // It is begun apart.
             Ask::Contribute { .. } => Err(Declined::OutOfTurn.into()),
             Ask::Deliver { submission } => {
-                let round =
-                    submission.clone().open::<super::Submission>().map_err(|_| Declined::NotAcceptable)?;
+                let submission: Signed<Submission> =
+                    submission.open().map_err(|_| Declined::NotAcceptable)?;
                 let held: usize = self.aggregated.values().map(|(_, a)| a.bytes()).sum();
                 if held.saturating_add(beside.len()) > AGGREGATED_BYTES {
                     return Err(Declined::Busy.into());
                 }
-                self.aggregation(&round.document().round)?.deliver(from, submission, beside)?;
+                self.aggregation(&submission.document().round)?.deliver(from, &submission, beside)?;
                 Ok(Step::told(Told::Kept))
             }
             Ask::Close { round, submissions } => {
@@ -134,9 +134,8 @@ impl Party {
                 Ok(Step { deliver: deliver.collect(), told: Told::Prepared, beside: Vec::new() })
             }
             Ask::Verify { verifiers } => {
-                let round =
-                    verifiers.clone().open::<super::Verifiers>().map_err(|_| Declined::NotAcceptable)?;
-                self.aggregation(&round.document().round)?.verify(from, verifiers, beside)?;
+                let verifiers: Signed<Verifiers> = verifiers.open().map_err(|_| Declined::NotAcceptable)?;
+                self.aggregation(&verifiers.document().round)?.verify(from, &verifiers, beside)?;
                 Ok(Step::told(Told::Kept))
             }
             Ask::Include { round } => {
@@ -195,10 +194,10 @@ impl Party {
         included: Envelope,
         host: &mut H,
     ) -> Result<Step, Stop<H::Error>> {
-        let opened: Signed<super::Included> = included.clone().open().map_err(|_| Declined::NotAcceptable)?;
-        let round = opened.document().round;
+        let included: Signed<Included> = included.open().map_err(|_| Declined::NotAcceptable)?;
+        let round = included.document().round;
         let aggregation = self.led_by(from, &round)?;
-        aggregation.may_reveal(included)?;
+        aggregation.may_reveal(&included)?;
         let bytes = aggregation.reveal()?;
         // On disk before it leaves: from here on this round cannot be given up.
         host.set_mark(&round, Mark::Revealed).map_err(Stop::Host)?;
