@@ -17,7 +17,7 @@ use hedgerow_protocol::{
     statistic::{Axis, Measure, Mode, Plan, Query},
     time::Timestamp,
     vocabulary::Dimension,
-    wire::{self, Blob, Reply, Request},
+    wire::{self, Announcement, Blob, Reply, Request, Spreading},
 };
 use hedgerow_tests::{Federation, Serving, eventually, free_addresses};
 use serde_json::Value;
@@ -301,6 +301,43 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
         world.spent()
     );
     world.still_works("harm").await;
+}
+
+/// It says of every question that it was answered before, and has no such release.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_nobody_has_ends_no_question() {
+    let World { federation, _serving, _inbound: mut inbound, net, .. } = World::new().await;
+    let lying = tokio::spawn(async move {
+        let mut lies = 0;
+        while let Some(event) = inbound.recv().await {
+            let Inbound::Request { request, reply, .. } = event else { continue };
+            let told = match request {
+                Request::Round { ask, .. } if matches!(*ask, Ask::Convene { .. }) => Told::Known {
+                    release: Announcement { kind: Spreading::Release, id: Digest::of(b"none"), bytes: 700 },
+                },
+                _ => Told::Declined { why: Declined::Unknown },
+            };
+            lies += usize::from(matches!(told, Told::Known { .. }));
+            let _ = reply.reply(&Reply::Round { told: Box::new(told), blob: None }, Vec::new());
+            if lies == 2 {
+                break;
+            }
+        }
+        lies
+    });
+    let out = federation.dir().join("release.json");
+    let node = federation.nodes[0].command();
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut node = node;
+        let ask = ["ask", "--by", "tactic", "--epsilon", "0.5", "--purpose", "research", "--json", "--out"];
+        node.args(ask).arg(&out).output().unwrap()
+    });
+    let asked = asked.await.unwrap();
+    let release: Value = serde_json::from_slice(&asked.stdout).unwrap_or_else(|_| panic!("{asked:?}"));
+    assert_eq!((&release["verified"], &release["contributions"]), (&true.into(), &3.into()));
+    assert_eq!(release["silent"], 1, "who lied was left out");
+    net.shutdown().await;
+    lying.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,13 +24,15 @@ use crate::{
 const CONSENTS_TO_ONE: usize = 16;
 /// Rounds in which this node's vector is kept in memory, to be handed in again. The oldest is let go.
 const SUBMITTED: usize = 8;
-/// Rosters on one plan for which this node draws in [`DRAWS_SECONDS`]: whoever asks can end a round once it knows the
-/// aggregators and draw up another, so many times and no more. Then it is declined as `Busy`.
+/// Rosters of one member on one plan for which this node draws in [`DRAWS_SECONDS`]: whoever asks can end a round once
+/// it knows the aggregators and draw up another, so many times and no more. Then it is declined as `Busy`; others who
+/// ask the same are not.
 const DRAWS: u32 = 12;
 /// A day.
 const DRAWS_SECONDS: i64 = 24 * 60 * 60;
-/// Plans of which draws are counted. When there are more, the count that began first is let go.
-const DRAWN_PLANS: usize = 4096;
+/// Plans of one member of which draws are counted. A further one is declined as `Busy`, since a count that were let go
+/// could be begun anew.
+const DRAWN_PLANS_OF_ONE: usize = 128;
 
 /// Rosters of one member that are remembered between what was drawn for them and the vector; of all members. When there
 /// are more, the oldest of them serves no longer.
@@ -64,7 +66,8 @@ struct Submitted {
 pub(super) struct Member {
     /// By their draw.
     consents: BTreeMap<Digest, Given>,
-    draws: BTreeMap<Id<Plan>, (Timestamp, u32)>,
+    /// By who asked and what.
+    draws: BTreeMap<NodeId, BTreeMap<Id<Plan>, (Timestamp, u32)>>,
     /// Rosters drawn for so far.
     rosters: u64,
     submitted: BTreeMap<Id<Roster>, Submitted>,
@@ -118,7 +121,11 @@ impl Member {
         let terms = terms(&given.query, at, host)?;
         let plan = terms.id();
         let seated = seated(from, (&given.query, terms), roster, host)?;
-        let (_, count) = self.draws.entry(plan).or_insert((at, 0));
+        let of_one = self.draws.entry(from).or_default();
+        if of_one.len() >= DRAWN_PLANS_OF_ONE && !of_one.contains_key(&plan) {
+            return Err(Declined::Busy.into());
+        }
+        let (_, count) = of_one.entry(plan).or_insert((at, 0));
         if *count >= DRAWS {
             return Err(Declined::Busy.into());
         }
@@ -132,10 +139,6 @@ impl Member {
 
     /// Lets go of what is too much.
     fn bound(&mut self, from: NodeId) {
-        while self.draws.len() > DRAWN_PLANS {
-            let first = self.draws.iter().min_by_key(|(_, (since, _))| *since).map(|(plan, _)| *plan);
-            first.map(|plan| self.draws.remove(&plan));
-        }
         for (of, most) in [(Some(from), ROSTERS_OF_ONE), (None, ROSTERS)] {
             let held = || {
                 let of = |given: &Given| given.seated.is_some() && of.is_none_or(|of| given.to == of);
@@ -193,7 +196,10 @@ impl Member {
     pub(super) fn let_go(&mut self, at: Timestamp, seconds: i64) {
         let age = |since: Timestamp| at.unix_seconds().saturating_sub(since.unix_seconds());
         self.consents.retain(|_, given| given.expires() >= at);
-        self.draws.retain(|_, (since, _)| age(*since) <= DRAWS_SECONDS);
+        self.draws.retain(|_, plans| {
+            plans.retain(|_, (since, _)| age(*since) <= DRAWS_SECONDS);
+            !plans.is_empty()
+        });
         self.submitted.retain(|_, s| age(s.at) <= seconds);
     }
 }

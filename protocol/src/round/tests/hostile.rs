@@ -1,5 +1,7 @@
 //! Parties that do not keep to the protocol: what the honest see, and that no more is learnt than a release says.
 
+use rand::SeedableRng as _;
+
 use super::*;
 
 #[test]
@@ -294,6 +296,50 @@ fn whoever_asks_learns_the_aggregators_of_few_rosters_and_of_none_before_it_is_f
     }
     assert_eq!(told, 12);
     assert_eq!(spent(&world), [0; 6]);
+    // Another who asks the same is not held up by it.
+    let query = Signed::new(query.document().clone(), &secret(3)).unwrap();
+    let (outcome, _) = world.round(query, None, &mut pass);
+    assert_eq!(released(outcome).document().counted(), 6);
+}
+
+/// What an aggregator holds of a round counts from the arrival of a share until the shares are summed.
+#[test]
+fn shares_count_as_memory_until_they_are_summed() {
+    let round = samples::round(MEMBERS, "1");
+    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+    let by_id = |id: &NodeId| (1..=MEMBERS).map(secret).find(|s| s.node_id() == *id).unwrap();
+    let own: Vec<_> = round.aggregators().iter().map(by_id).collect();
+    let mut both: Vec<_> =
+        (0..2).map(|place| aggregator::Aggregation::new(round.clone(), place).unwrap()).collect();
+    let mut named = Vec::new();
+    let mut sent = [0; 2];
+    for n in 1..=MEMBERS {
+        let values = vec![3; round.terms().plan().cells()];
+        let share = NoisedShare::new(round.terms().id(), round.id(), &round, values);
+        let (submission, messages) = share.submit(&round, &secret(n), &mut rng).unwrap();
+        for (place, message) in messages.into_iter().enumerate() {
+            sent[place] += message.len();
+            both[place].deliver(secret(n).node_id(), &submission, message).unwrap();
+        }
+        named.push(submission.id());
+    }
+    let held = |both: &[aggregator::Aggregation]| [both[0].bytes(), both[1].bytes()];
+    assert_eq!(held(&both), sent);
+    let receipts: Vec<Envelope> = both
+        .iter_mut()
+        .zip(&own)
+        .map(|(a, s)| a.close(&named, s, &mut rng).unwrap().envelope().clone())
+        .collect();
+    let parts: Vec<_> =
+        both.iter_mut().zip(&own).map(|(a, s)| a.prepare(receipts.clone(), s).unwrap()).collect();
+    for place in 0..2 {
+        let (verifiers, bytes) = &parts[1 - place];
+        let from = round.aggregators()[1 - place];
+        both[place].verify(from, verifiers, bytes.clone()).unwrap();
+        assert_eq!(both[place].bytes(), sent[place] + parts[0].1.len() + parts[1].1.len());
+        assert_eq!(both[place].include(&own[place]).unwrap().document().submissions.len(), 6);
+    }
+    assert_eq!(held(&both), [0, 0]);
 }
 
 #[test]
