@@ -150,7 +150,7 @@ impl Node {
         let word_key = vault.word_key();
         let derive = |body: &[u8]| intake::derive(&vault, &word_key, body);
         let records = Records::open_or_remake(Arc::clone(&vault), derive)?;
-        let there = |record| Ok(records.body(record)?.is_some());
+        let there = |record| Ok(records.has(record));
         Ok(Self {
             attachments: Attachments::open(Arc::clone(&vault), there)?,
             records,

@@ -256,11 +256,13 @@ pub(crate) fn panic(context: &Context, yes: bool) -> anyhow::Result<ExitCode> {
         confirmed(home)?;
     }
     let started = Instant::now();
-    let first = store::destroy(home).map_err(NodeError::from)?;
+    // Whatever comes of it, the node is ended next.
+    let first = store::destroy(home);
     let stopped = process::end_node(&socket::path(home));
     // What the node was just writing when it ended.
     let second = store::destroy(home).map_err(NodeError::from)?;
-    let files: Vec<_> = first.files.into_iter().chain(second.files).collect();
+    let files: Vec<_> =
+        first.map(|first| first.files).unwrap_or_default().into_iter().chain(second.files).collect();
     let left: Vec<_> = second.left.iter().map(|(name, error)| format!("{name} ({error})")).collect();
     let milliseconds = started.elapsed().as_millis();
     if !left.is_empty() {

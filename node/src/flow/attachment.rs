@@ -25,7 +25,7 @@ impl Node {
             return Err(NodeError::input(format!("{} is no file", path.display())));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let there = || Ok(self.records.body(record)?.is_some());
+        let there = || Ok(self.records.has(record));
         // Before gigabytes are read for nothing; whether it still is there is asked again when they are.
         if !there()? {
             return Err(no_record(record));
@@ -38,7 +38,7 @@ impl Node {
 
     /// The attachments of a record.
     pub fn list_attachments(&self, record: RecordNumber) -> Result<Vec<Attachment>, NodeError> {
-        if self.records.body(record)?.is_none() {
+        if !self.records.has(record) {
             return Err(no_record(record));
         }
         Ok(self.attachments.list(record)?)

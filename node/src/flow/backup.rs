@@ -107,8 +107,9 @@ impl Node {
             return Err(NodeError::input("this vault was not restored, or it was confirmed already"));
         };
         let Some(federation) = &self.federation else {
-            self.settings.confirm_restored()?;
-            return Ok(Confirmed::default());
+            return Err(NodeError::refused(
+                "this node has joined no charter yet, and under one that it joins it may have spent before: join first",
+            ));
         };
         let mut lost = Lost { paid: BTreeSet::new(), charges: Vec::new(), answers: Vec::new() };
         for charge in federation.ledger.charges()? {
@@ -253,12 +254,12 @@ pub fn rebuild(
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Option<Rebuilt>, NodeError> {
     let node = open()?;
-    node.records.check()?;
     let vault = Arc::clone(&node.vault);
-    drop(node);
     if at_least > 0 && rebuild::reclaimable(&vault)? < at_least {
         return Ok(None);
     }
+    node.records.check()?;
+    drop(node);
     let mut tell = |step| {
         if let Step::Copied(bytes) = step {
             progress(bytes, None);

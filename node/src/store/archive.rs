@@ -275,7 +275,8 @@ impl Unpacked {
         const OTHER: StoreError = StoreError::Archive("what it holds is not what was put into it");
         let json = vault.backup_seal().open(MANIFEST.as_bytes(), &self.manifest, "").map_err(|_| OTHER)?;
         let manifest: Manifest = serde_json::from_slice(&json).map_err(|_| OTHER)?;
-        if manifest.contents != self.contents || manifest.commits != vault.still()?.commits() {
+        // How many commits there were is among the values; opening the vault may have added some.
+        if manifest.contents != self.contents {
             return Err(OTHER);
         }
         Ok(Archived::of(&manifest))

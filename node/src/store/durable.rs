@@ -12,6 +12,8 @@ use super::error::StoreError;
 /// Replaces the file at `path`, or leaves it as it is. Returns once the new one would survive a power cut.
 pub(super) fn replace(path: &Path, bytes: &[u8], what: &'static str) -> Result<(), StoreError> {
     let io = StoreError::io(what);
+    // What a link names is replaced, and not the link: a keyring on a stick stays there.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);

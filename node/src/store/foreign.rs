@@ -63,8 +63,8 @@ impl Foreign {
         objects: Vec<StixObject>,
         at: Timestamp,
     ) -> Result<Vec<ForeignStored>, StoreError> {
-        let mut count = self.count()?;
         let mut txn = self.vault.begin();
+        let mut count = self.count()?;
         let mut outcomes = Vec::with_capacity(objects.len());
         let mut ids = std::collections::HashSet::new();
         for object in objects {

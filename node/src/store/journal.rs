@@ -142,7 +142,7 @@ impl Journal {
     /// Checks the whole chain and gives up to `limit` entries from number `from` on, or the last ones. With `known`,
     /// an end noted down earlier, also that nothing before it is another than it was.
     pub fn read(&self, from: Option<u64>, limit: u64, known: Option<Anchor>) -> Result<Chain, StoreError> {
-        let anchor = self.anchor()?;
+        let mut anchor = self.anchor()?;
         let from = from.unwrap_or(anchor.count.saturating_sub(limit));
         let listed = from..from.saturating_add(limit);
         let mut entries = Vec::new();
@@ -156,6 +156,12 @@ impl Journal {
                 break Some(Broken { number, fault });
             }
             if number >= anchor.count {
+                // An entry may have been added meanwhile.
+                let now = self.anchor()?;
+                if now.count > anchor.count && end.head == anchor.head {
+                    anchor = now;
+                    continue;
+                }
                 break match self.vault.get_at(Kind::Access, number) {
                     Ok(None) if end.head == anchor.head && known.is_none_or(|k| k.count <= number) => None,
                     Ok(None) if end.head == anchor.head => fault("it was noted down and is missing"),

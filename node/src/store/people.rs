@@ -89,11 +89,7 @@ impl People {
     pub fn open(vault: Arc<Vault>) -> Result<Self, StoreError> {
         let people = Self { vault, changing: Mutex::new(()) };
         let found = people.keyring()?.generation();
-        let known = people.known()?;
-        if found < known {
-            return Err(StoreError::OldKeyring { found, known });
-        }
-        if found > known {
+        if found > people.known()? {
             people.remember(found)?;
         }
         Ok(people)
@@ -103,7 +99,7 @@ impl People {
     pub fn accept(vault: Arc<Vault>) -> Result<Self, StoreError> {
         let people = Self { vault, changing: Mutex::new(()) };
         let known = people.known()?;
-        let mut keyring = people.keyring()?;
+        let mut keyring = people.any_keyring()?;
         if keyring.generation() < known {
             keyring = keyring.succeeding(known);
             keyring = keyring.save(&people.path(), people.vault.master())?;
@@ -189,7 +185,14 @@ impl People {
         Ok(outcome)
     }
 
+    /// The keyring; an error if it is older than one that the vault has seen.
     fn keyring(&self) -> Result<Keyring, StoreError> {
+        let keyring = self.any_keyring()?;
+        let (found, known) = (keyring.generation(), self.known()?);
+        if found < known { Err(StoreError::OldKeyring { found, known }) } else { Ok(keyring) }
+    }
+
+    fn any_keyring(&self) -> Result<Keyring, StoreError> {
         keyring::read(&self.path())?.verified(self.vault.master())
     }
 

@@ -1,5 +1,6 @@
 //! The vault as a whole: what is acknowledged stays, what is damaged is found, what is secret is nowhere.
 
+mod faults;
 mod ledger;
 
 use std::{fs, path::Path, sync::Arc};

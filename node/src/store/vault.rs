@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     crypter::{self, Crypter, SecretKey},
+    durable,
     engine::{Engine, Writes},
     error::StoreError,
     head::Head,
@@ -77,31 +78,36 @@ impl Vault {
     /// Makes a vault in the folder `home`, which is made if need be. The keyring comes last: until it is there
     /// there is no vault, and what an attempt left that was stopped is cleared away.
     pub fn create(home: &Path, passphrase: &Passphrase, kdf: KdfParams) -> Result<Self, StoreError> {
-        let parts = staging::parts(home).into_iter().chain([home.join("keyring.json")]);
+        let (parts, path) = (staging::parts(home), home.join("keyring.json"));
         let unfinished = home.join(UNFINISHED);
-        // Without the mark of an attempt that was stopped, whatever is here is somebody's vault: perhaps one that is
-        // just being restored, or whose keyring is kept elsewhere.
-        if !unfinished.exists() && parts.clone().any(|part| part.exists()) {
-            return Err(StoreError::Exists(home.display().to_string()));
-        }
-        passphrase.check_length()?;
         let io = StoreError::io("making the vault's folder");
+        let there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        // With a keyring, or a link to one that is elsewhere now, this is somebody's vault. Without the mark of an
+        // attempt that was stopped so is whatever else is here: perhaps one that is just being restored.
+        let free = || match there(&path) || (!there(&unfinished) && parts.iter().any(|part| there(part))) {
+            true => Err(StoreError::Exists(home.display().to_string())),
+            false => Ok(()),
+        };
+        free()?;
+        passphrase.check_length()?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(&io)?;
+        let lock = HomeLock::take(home)?;
+        // Again, now that nobody else makes one here.
+        free()?;
         fs::write(&unfinished, b"").map_err(&io)?;
-        for part in parts.filter(|part| part.exists()) {
+        for part in parts.iter().filter(|part| there(part)) {
             if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.map_err(&io)?;
         }
-        let vault = Self::make(home, SecretKey::random()?)?;
-        keyring::create(&home.join("keyring.json"), &vault.master, passphrase, kdf)?;
-        fs::remove_file(unfinished).map_err(&io)?;
+        let vault = Self::make(home, SecretKey::random()?, lock)?;
+        keyring::create(&path, &vault.master, passphrase, kdf)?;
+        fs::remove_file(&unfinished).and_then(|()| durable::sync_folder(&unfinished)).map_err(&io)?;
         Ok(vault)
     }
 
     /// Makes an empty store under `master` in the folder `home`, which holds none.
-    fn make(home: &Path, master: SecretKey) -> Result<Self, StoreError> {
+    fn make(home: &Path, master: SecretKey, lock: Arc<HomeLock>) -> Result<Self, StoreError> {
         let store = home.join("vault");
         let io = StoreError::io("making the vault's folder");
-        let lock = HomeLock::take(home)?;
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
         let head = Head::create(&home.join("head"), &master.derive("head"))?;
         let vault = Self::over(home, Engine::open(&store)?, master, User::first(), head, lock);
@@ -139,7 +145,11 @@ impl Vault {
         staging::finish(home)?;
         match Self::open_any(home, master.clone(), user)? {
             (_, FORMAT) => Ok(None),
-            (old, _) => Ok(Some((old, Self::make(&staging::begin(home)?, master)?))),
+            (old, _) => {
+                let next = staging::begin(home)?;
+                let lock = HomeLock::take(&next)?;
+                Ok(Some((old, Self::make(&next, master, lock)?)))
+            }
         }
     }
 

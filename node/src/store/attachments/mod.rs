@@ -167,6 +167,8 @@ impl Attachments {
     ) -> Result<Option<Attachment>, StoreError> {
         checked_text(name, NAME_BYTES)?;
         checked_text(&note.note, NOTE_BYTES)?;
+        // Before gigabytes are written that could not be kept.
+        self.vault.ensure_durable()?;
         let mut file = [0; FILE_ID];
         SysRng.try_fill_bytes(&mut file).map_err(|_| StoreError::Random)?;
         let key = SecretKey::random()?;

@@ -57,6 +57,12 @@ fn one(path: &Path) -> std::io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let over = written_over(&target);
     let removed = fs::remove_file(&target);
+    // A new one that was being written beside it.
+    let beside = target.with_extension("new");
+    if beside.exists() {
+        let _ = written_over(&beside);
+        let _ = fs::remove_file(&beside);
+    }
     if let Some(folder) = target.parent() {
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }

@@ -6,7 +6,6 @@
 //! every change; the vault remembers the last (`People`).
 
 mod destroy;
-mod file;
 mod identity;
 mod passphrase;
 mod people;
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use hedgerow_protocol::codec::base64_bytes;
 
-use super::{crypter::SecretKey, error::StoreError};
+use super::{crypter::SecretKey, durable, error::StoreError};
 pub use destroy::{Destroyed, destroy};
 use identity::AgeSlot;
 pub use identity::Identities;
@@ -33,6 +32,8 @@ pub use recovery::{Recovery, Share, ShareError};
 
 /// Version of the file. Format 1 had slots of one user, without names, roles or MAC; it opens as its only user and
 /// becomes format 2 at the first change.
+/// Largest keyring file, in bytes.
+const FILE_BYTES: u64 = 64 * 1024;
 const FORMAT: u16 = 2;
 /// Most slots of all users together: what a wrong passphrase may cost.
 pub(super) const SLOTS: usize = 32;
@@ -193,7 +194,10 @@ pub(super) fn open(path: &Path, unlock: &Unlock<'_>) -> Result<Opened, StoreErro
 pub(super) fn read(path: &Path) -> Result<Unverified, StoreError> {
     let name = path.display().to_string();
     let damaged = |fault| StoreError::Keyring { path: name.clone(), fault };
-    let json = file::read(path)?.ok_or_else(|| damaged("too long"))?;
+    let json = match durable::read(path, FILE_BYTES, "reading the keyring") {
+        Err(StoreError::Damaged(_)) => return Err(damaged("too long")),
+        json => json?.ok_or_else(|| damaged("it is missing"))?,
+    };
     let parse = || damaged("not a keyring's JSON");
     let Format { format } = serde_json::from_slice(&json).map_err(|_| parse())?;
     let (keyring, mac) = match format {
@@ -365,10 +369,10 @@ impl Keyring {
         let mac = self.mac(master)?.to_vec();
         let json = serde_json::to_vec_pretty(&Stored { format: FORMAT, keyring: self.clone(), mac })
             .map_err(|_| StoreError::Damaged("a keyring could not be written"))?;
-        if json.len() as u64 > file::FILE_BYTES {
+        if json.len() as u64 > FILE_BYTES {
             return Err(StoreError::TooManySlots(SLOTS));
         }
-        file::replace(path, &json)?;
+        durable::replace(path, &json, "writing the keyring")?;
         Ok(self)
     }
 

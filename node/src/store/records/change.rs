@@ -23,7 +23,7 @@ use super::{
 
 /// A commit of at most so many records that are together at most so long stays in the store: one sync, not two.
 const ALONE: usize = 8;
-const ALONE_BYTES: usize = 64 * 1024;
+pub(super) const ALONE_BYTES: usize = 64 * 1024;
 /// A full page in more pieces than this is packed into one.
 const PIECES: usize = 4;
 
@@ -69,7 +69,7 @@ impl Tail {
 /// A piece opened, or new, to be written.
 struct Draft {
     first: u64,
-    /// Whether its words, and what stands in `inline`, are kept in the store.
+    /// Whether what stands in `inline` is kept in the store, and its words if they are few.
     alone: bool,
     rows: Vec<FacetRow>,
     entries: Vec<Entry>,
@@ -157,7 +157,7 @@ impl Draft {
         });
         Ok(Self {
             first: piece.first,
-            alone: piece.words.is_inline(),
+            alone: piece.words.is_inline() || reader.inline.is_some(),
             rows: state.rows_of(piece).to_vec(),
             inline: inline.collect::<Result<_, _>>()?,
             entries: reader.entries,
@@ -176,11 +176,16 @@ impl Draft {
             }
         }
         let encoded = words::encode(self.words, self.rows.len());
-        let words = if self.alone {
-            txn.put_under(crypter, Kind::Words, first, &encoded)?;
+        if self.alone {
             txn.put_at(Kind::Bodies, first, &bodies)?;
+        }
+        let words = if self.alone && encoded.len() <= ALONE_BYTES {
+            txn.put_under(crypter, Kind::Words, first, &encoded)?;
             Span { at: Span::INLINE, length: encoded.len() as u32, version }
         } else {
+            if self.alone {
+                txn.delete_at(Kind::Words, first);
+            }
             tail.add(version, |to| crypter.seal_onto(to, &numbered(Kind::Words, first), version, &encoded))?
         };
         txn.put_under(crypter, Kind::Facets, first, &piece::encode_facets(words, &self.rows))?;
@@ -194,7 +199,7 @@ impl Records {
     /// Stores a batch in one durable commit; records whose source is known, also from within the batch, are
     /// told as duplicates. About a thousand at a time is quick.
     pub fn insert(&self, batch: Vec<NewRecord>) -> Result<Vec<Stored>, StoreError> {
-        let txn = self.vault.begin();
+        let txn = self.writing()?;
         let mut sources = self.sources();
         if sources.is_none() && batch.iter().any(|new| new.source.is_some()) {
             *sources = Some(self.read_sources()?);
@@ -223,7 +228,7 @@ impl Records {
         let full = self.append(txn, accepted, &mut sources)?;
         drop(sources);
         for page in full {
-            // What was stored is stored, packed or not; a later insert tries again.
+            // What was stored is stored, packed or not.
             if let Err(error) = self.pack(page) {
                 tracing::warn!(%error, "a page of records could not be packed");
             }
@@ -236,7 +241,7 @@ impl Records {
         &self,
         batch: Vec<Option<NewRecord>>,
     ) -> Result<(), StoreError> {
-        let txn = self.vault.begin();
+        let txn = self.writing()?;
         let mut sources = self.sources();
         let mark = |new: &NewRecord| new.source.as_ref().map_or(NO_MARK, |source| self.mark(source));
         let batch = batch.into_iter().map(|new| {
@@ -260,7 +265,8 @@ impl Records {
         let last = page_of(first + batch.len() as u64 - 1);
         if self.state().keys.page(last).is_none() {
             // Durable before the first record that needs them.
-            self.state_mut().keys.grow(last)?;
+            let grown = self.state_mut().keys.grow(last);
+            grown.inspect_err(|_| self.vault.halt())?;
         }
         let state = self.state();
         let bytes: usize = batch.iter().flat_map(|(new, _)| new).map(|new| new.body.len() + 64).sum();
@@ -302,7 +308,7 @@ impl Records {
 
     /// Puts another record in the place of one: what it was imported from stays. False if there is none.
     pub fn replace(&self, number: RecordNumber, new: &NewRecord) -> Result<bool, StoreError> {
-        let mut txn = self.vault.begin();
+        let mut txn = self.writing()?;
         let mut state = self.state_mut();
         let Some(at) = state.live_piece(number) else { return Ok(false) };
         let (mut tail, version) = (Tail::new(&txn), txn.number());
@@ -337,7 +343,7 @@ impl Records {
     /// The commit holds the keys that the page is to have, sealed for this epoch. From then on the record is erased:
     /// if the node stops before the keys are turned, the next opening does it.
     pub fn erase(&self, number: RecordNumber) -> Result<bool, StoreError> {
-        let mut txn = self.vault.begin();
+        let mut txn = self.writing()?;
         let mut sources = self.sources();
         let mut state = self.state_mut();
         if state.live_piece(number).is_none() {
@@ -358,13 +364,15 @@ impl Records {
         }
         txn.put(Kind::Erasure, ERASURE, &erasure(&state.keys, page, &key)?)?;
         tail.write(&state, &mut txn)?;
+        let mut turned = Ok(());
+        // Before any other writer begins, and before a backup that waits reads the files of keys.
         txn.commit_then(|| {
             state.apply(&pieces, &[(number.0, ERASED)]);
             if let Some(sources) = sources.as_mut() {
                 sources.remove(number.0);
             }
+            turned = state.keys.set(page, key).and_then(|()| state.keys.turn());
         })?;
-        let turned = state.keys.set(page, key).and_then(|()| state.keys.turn());
         // Erased it is, and must not seem to be otherwise: nothing goes on until the next opening has turned the keys.
         turned.inspect_err(|_| self.vault.halt())?;
         Ok(true)
@@ -384,7 +392,7 @@ impl Records {
 
     /// Makes one piece of a full page.
     fn pack(&self, page: u64) -> Result<(), StoreError> {
-        let mut txn = self.vault.begin();
+        let mut txn = self.writing()?;
         let mut state = self.state_mut();
         let range = state.pieces_of_page(page);
         let (mut tail, version) = (Tail::new(&txn), txn.number());
@@ -418,6 +426,14 @@ impl Records {
         let piece = packed.store(&mut txn, &mut tail, &keys.crypter())?;
         tail.write(&state, &mut txn)?;
         txn.commit_then(|| drop(state.pieces.splice(range, [piece])))
+    }
+
+    /// Begins a commit, unless one has failed before: what that one wrote beside the store may be on disk, and must
+    /// not be written over.
+    pub(super) fn writing(&self) -> Result<Txn<'_>, StoreError> {
+        let txn = self.vault.begin();
+        self.vault.ensure_durable()?;
+        Ok(txn)
     }
 
     /// The mark of a source.

@@ -87,7 +87,7 @@ impl Records {
         self.state_mut().pieces.clear();
         self.state_mut().rows.clear();
         for first in firsts.iter().copied() {
-            let mut txn = self.vault.begin();
+            let mut txn = self.writing()?;
             let mut state = self.state_mut();
             let page = state.page(super::page_of(first))?;
             let crypter = page.crypter();
@@ -116,7 +116,7 @@ impl Records {
             }
             let encoded = super::words::encode(words, rows.len());
             let version = txn.number();
-            piece.words = if reader.inline.is_some() {
+            piece.words = if reader.inline.is_some() && encoded.len() <= super::change::ALONE_BYTES {
                 txn.put_under(&crypter, Kind::Words, first, &encoded)?;
                 Span { at: Span::INLINE, length: encoded.len() as u32, version }
             } else {

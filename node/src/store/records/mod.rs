@@ -162,6 +162,11 @@ impl Records {
         Ok(records)
     }
 
+    /// Whether there is a record under this number.
+    pub fn has(&self, number: RecordNumber) -> bool {
+        self.state().is_live(number.0)
+    }
+
     /// The body of a record.
     pub fn body(&self, number: RecordNumber) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let state = self.state();
