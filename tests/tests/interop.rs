@@ -241,7 +241,7 @@ fn a_taxii_client_posts_objects_and_they_wait_to_be_adopted() {
     let foreign = node.json(&["indicator", "foreign", "list"]);
     assert_eq!((foreign.as_array().unwrap().len(), &foreign[0]["source"]), (4, &json!("partner")));
     let moved = node.json(&["indicator", "foreign", "adopt", "--source", "partner"]);
-    assert_eq!(moved, json!({"moved": 4, "drafts": 4}));
+    assert_eq!(moved, json!({"moved": 4, "drafts": 4, "refused": 0}));
     assert_eq!(node.json(&["taxii", "token", "list"])[0]["write"], "foreign");
     node.json(&["taxii", "token", "revoke", "partner"]);
     assert_eq!(node.json(&["taxii", "token", "list"]), json!([]));

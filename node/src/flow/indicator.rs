@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hedgerow_protocol::{
-    document::{Charter, Document as _, Envelope, Signed},
+    document::{Charter, Document, Envelope, Signed},
     id::{Digest, Id, NodeId},
     indicator::{
-        Checks, Finding, Instant, Linted, ObjectProof, Observable, ObservableKind, Pattern, SealedBatch,
-        SignedBatch, StixObject, Tlp, lint_against, objection,
+        Checks, Finding, IdSpace, Instant, Linted, ObjectProof, Observable, ObservableKind, Pattern,
+        SealedBatch, SignedBatch, StixObject, Tlp, lint_against, objection,
         sealed::{open, seal},
     },
     limits,
@@ -26,6 +26,9 @@ use crate::{
 
 /// Drafts stored in one durable commit.
 const COMMIT: usize = 1000;
+
+/// Longest draft that is signed, in bytes of its canonical form: of 32 KiB, the rest is for marks and for taking it back.
+const MOST_DRAFT: usize = 31 * 1024;
 
 /// What publishing did.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -105,6 +108,7 @@ impl Node {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Imported, Imported), NodeError> {
         let (mut indicators, mut context) = (Imported::default(), Imported::default());
+        let own = IdSpace::of(self.secret());
         for chunk in rows.chunks(COMMIT) {
             let mut objects: Vec<StixObject> = Vec::new();
             let mut from: Vec<&Row> = Vec::new();
@@ -113,14 +117,14 @@ impl Node {
                 report.read += 1;
                 match &row.result {
                     Ok(object) => {
-                        objects.push(object.clone().owned_by(&self.id()));
+                        objects.push(object.clone().owned_by(&own));
                         from.push(row);
                     }
                     Err(reason) => report.rejected.push(Rejected { line: row.line, reason: reason.clone() }),
                 }
             }
             let around: Vec<Vec<StixObject>> =
-                objects.iter().zip(&from).map(|(o, row)| self.around(o, row, now)).collect();
+                objects.iter().zip(&from).map(|(o, row)| around(o, row, &own, now)).collect();
             let stored = self.library.add_drafts(objects, self.id(), now)?;
             let mut more = Vec::new();
             for ((row, around), stored) in from.iter().zip(around).zip(stored) {
@@ -139,27 +143,6 @@ impl Node {
             progress(indicators.read + context.read);
         }
         Ok((indicators, context))
-    }
-
-    /// What a row says beside its indicator: the campaign that it belongs to, and how often it was seen.
-    fn around(&self, indicator: &StixObject, row: &Row, now: Timestamp) -> Vec<StixObject> {
-        let own = self.id();
-        let mut objects = Vec::new();
-        if let Some(name) = &row.campaign {
-            let campaign = StixObject::campaign(name, &own, now);
-            objects.push(StixObject::relationship("indicates", indicator.id(), campaign.id(), &own, now));
-            objects.push(campaign);
-        }
-        let observable = match indicator.pattern() {
-            Some(Pattern::One(one)) => StixObject::observable(one),
-            _ => None,
-        };
-        if let (Some(count), Some(observable)) = (row.seen, observable) {
-            let seen = StixObject::observed(&[observable.id()], count.min(999_999_999), &own, now);
-            objects.push(StixObject::relationship("based-on", indicator.id(), seen.id(), &own, now));
-            objects.extend([observable, seen]);
-        }
-        objects
     }
 
     /// Publishes every draft under `tlp`, or each under the label that it came with: lint, sign, keep. Returns what to
@@ -194,9 +177,13 @@ impl Node {
         }
         let mut report = Published::default();
         let mut announcements = Vec::new();
-        let held = self.lint_held(true)?;
+        let held = self.lint_held()?;
         let mut under: BTreeMap<Tlp, Vec<StixObject>> = BTreeMap::new();
         for draft in self.library.drafts()? {
+            if let Some(reason) = unsignable(&draft, now) {
+                report.refused.push(Found::of(&draft.object, reason));
+                continue;
+            }
             match tlp.or_else(|| draft.object.tlp()) {
                 Some(label) if label <= most || label == Tlp::Red => {
                     under.entry(label).or_default().push(draft.object)
@@ -265,7 +252,7 @@ impl Node {
 
     /// What came from others and tripped the lint, with the reason as it stands today.
     pub fn quarantine(&self) -> Result<Vec<Quarantined>, NodeError> {
-        let held = self.lint_held(false)?;
+        let held = self.lint_incoming()?;
         let mut list = Vec::new();
         for entry in self.library.quarantined() {
             let Entry { owner, at, object, .. } = entry?.1;
@@ -436,6 +423,7 @@ impl Node {
     fn take_sealed(&self, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
         let sealed: Signed<SealedBatch> =
             Envelope::from_json(json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+        is_as_signed(&sealed, json)?;
         let signer = sealed.sole_signer().map_err(NodeError::invalid)?;
         let SealedBatch { charter, published_at, .. } = sealed.document();
         self.is_acceptable(signer, *charter, *published_at, now)?;
@@ -474,19 +462,54 @@ impl Node {
 
     fn take_objects(&self, batch: &SignedBatch, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
         // Without the lists what comes in is still taken: they are this operator's own, and a partner's revocation
-        // must not wait for them.
-        let held = self.lint_held(false);
-        if let Err(error) = &held {
-            tracing::warn!(%error, "what came in was not held against the warning lists");
-        }
-        let none = Checks::default();
-        let hold = |object: &StixObject| match &held {
-            Ok(held) => objection(object, &held.checks(true)).is_some(),
-            Err(_) => objection(object, &none).is_some(),
-        };
+        // must not wait for them. The people of this vault stay protected.
+        let held = self.lint_incoming()?;
+        let hold = |object: &StixObject| objection(object, &held.checks(true)).is_some();
         let taking = Taking { now, own: batch.signer() == self.id(), hold: &hold };
         Ok(self.library.take(&self.documents, batch, json, &taking)?)
     }
+}
+
+/// What a row says beside its indicator: the campaign that it belongs to, and how often it was seen.
+fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> Vec<StixObject> {
+    let mut objects = Vec::new();
+    if let Some(name) = &row.campaign {
+        let campaign = StixObject::campaign(name, own, now);
+        objects.push(StixObject::relationship("indicates", indicator.id(), campaign.id(), own, now));
+        objects.push(campaign);
+    }
+    let observable = match indicator.pattern() {
+        Some(Pattern::One(one)) => StixObject::observable(one),
+        _ => None,
+    };
+    if let (Some(count), Some(observable)) = (row.seen, observable) {
+        let seen = StixObject::observed(&[observable.id()], count.min(999_999_999), own, now);
+        objects.push(StixObject::relationship("based-on", indicator.id(), seen.id(), own, now));
+        objects.extend([observable, seen]);
+    }
+    objects
+}
+
+/// Whether a document is in the one form that its signer gives it. Another form of the same would have another hash, and
+/// whoever hands it on could fill its signer's room with as many as it likes.
+pub(super) fn is_as_signed<D: Document>(signed: &Signed<D>, json: &[u8]) -> Result<(), NodeError> {
+    if signed.envelope().to_json().is_ok_and(|own| own == json) {
+        Ok(())
+    } else {
+        Err(NodeError::invalid("a document is not in the form in which it was signed"))
+    }
+}
+
+/// Why a draft cannot be signed, whatever its label: one such must not keep the others from going out.
+fn unsignable(draft: &Entry, now: Timestamp) -> Option<&'static str> {
+    if draft.object.modified() > Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS)) {
+        return Some("it is dated ahead of this node's clock");
+    }
+    if draft.object.to_canonical().len() > MOST_DRAFT {
+        return Some("it is too long to be marked, and to be taken back one day");
+    }
+    // Its words would go out unseen by the lint, which lets revocations pass.
+    draft.object.revoked().then_some("it is revoked: what this node published, it takes back by its id")
 }
 
 /// Whether an object of it is dated ahead of this node's clock.

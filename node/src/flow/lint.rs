@@ -22,8 +22,8 @@ const PAGE: usize = 500;
 #[derive(Default)]
 pub(crate) struct Known {
     lists: Mutex<Option<(PathBuf, Arc<WarningLists>)>>,
-    /// With the number of records it was made from.
-    people: Mutex<Option<(usize, Arc<Terms>)>>,
+    /// With the state of the records that it was made from.
+    people: Mutex<Option<(u64, Arc<Terms>)>>,
 }
 
 /// What a folder of warning lists came to.
@@ -70,10 +70,18 @@ impl Node {
         }
     }
 
-    /// What a lint is held against. Before publishing it is made anew from the records there are; for what comes in,
-    /// it is kept until their number changes.
-    pub(crate) fn lint_held(&self, anew: bool) -> Result<Held, NodeError> {
-        Ok(Held { lists: self.lists()?, people: self.people(anew)? })
+    /// What a lint is held against before publishing.
+    pub(crate) fn lint_held(&self) -> Result<Held, NodeError> {
+        Ok(Held { lists: self.lists()?, people: self.people()? })
+    }
+
+    /// The same for what comes in, without the warning lists if they cannot be read.
+    pub(crate) fn lint_incoming(&self) -> Result<Held, NodeError> {
+        let lists = self.lists().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what came in was not held against the warning lists");
+            Arc::default()
+        });
+        Ok(Held { lists, people: self.people()? })
     }
 
     fn lists(&self) -> Result<Arc<WarningLists>, NodeError> {
@@ -89,12 +97,11 @@ impl Node {
         }
     }
 
-    fn people(&self, anew: bool) -> Result<Arc<Terms>, NodeError> {
-        let count = self.records.count();
+    fn people(&self) -> Result<Arc<Terms>, NodeError> {
+        let state = self.records.changes();
         let mut held = self.known.people.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, people)) = &*held
-            && *of == count
-            && !anew
+            && *of == state
         {
             return Ok(Arc::clone(people));
         }
@@ -107,7 +114,7 @@ impl Node {
             page.iter().for_each(|(_, form)| remember(&mut terms, form));
         }
         let people = Arc::new(terms);
-        *held = Some((count, Arc::clone(&people)));
+        *held = Some((state, Arc::clone(&people)));
         Ok(people)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use hedgerow_protocol::{indicator::StixObject, time::Timestamp};
+use hedgerow_protocol::{
+    indicator::{IdSpace, StixObject},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -83,6 +86,9 @@ pub struct ForeignMoved {
     pub moved: usize,
     /// Of these, drafts now; the others were here before, or were dropped.
     pub drafts: usize,
+    /// Left where they are: revocations, and versions of what this node published.
+    #[serde(default)]
+    pub refused: usize,
 }
 
 /// Objects stored in one durable commit.
@@ -111,6 +117,21 @@ pub enum Landed {
     Duplicate,
     /// There is no room for more.
     Full,
+    /// A revocation, or a version of what this node published: nobody outside has a say in that.
+    Refused,
+}
+
+impl Landed {
+    /// Why it is not here.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Stored | Self::Duplicate => None,
+            Self::Full => Some("there is no more room for objects from outside"),
+            Self::Refused => {
+                Some("revocations, and versions of what this node published, are not taken from outside")
+            }
+        }
+    }
 }
 
 impl Node {
@@ -124,8 +145,18 @@ impl Node {
     ) -> Result<Vec<Landed>, NodeError> {
         Ok(match landing {
             Landing::Drafts => {
-                let stored = self.library.add_drafts(objects, self.id(), now)?;
-                stored.into_iter().map(|new| if new { Landed::Stored } else { Landed::Duplicate }).collect()
+                let may: Vec<bool> =
+                    objects.iter().map(|o| self.may_be_drafted(o)).collect::<Result<_, _>>()?;
+                let mut objects = objects;
+                let mut at = may.iter();
+                objects.retain(|_| at.next() == Some(&true));
+                let mut stored = self.library.add_drafts(objects, self.id(), now)?.into_iter();
+                let landed = |may| match may {
+                    false => Landed::Refused,
+                    true if stored.next() == Some(true) => Landed::Stored,
+                    true => Landed::Duplicate,
+                };
+                may.into_iter().map(landed).collect()
             }
             Landing::Foreign => {
                 let stored = self.foreign.add(source, objects, now)?;
@@ -137,6 +168,12 @@ impl Node {
                 stored.into_iter().map(landed).collect()
             }
         })
+    }
+
+    /// Whether what came from outside may become a draft: as a draft it would be published in this node's name.
+    fn may_be_drafted(&self, object: &StixObject) -> Result<bool, NodeError> {
+        let own = || self.library.entry(object.id()).map(|e| e.is_some_and(|e| e.owner == Some(self.id())));
+        Ok(!object.revoked() && !own()?)
     }
 
     /// Reads what a TAXII server, a MISP feed or a file of indicators at `from.url` has. Of a collection that was read
@@ -239,11 +276,12 @@ impl Node {
         report: &mut Pulled,
     ) -> Result<(), NodeError> {
         let mut good = Vec::new();
+        let own = IdSpace::of(self.secret());
         for row in rows {
             report.read += 1;
             match row.result {
                 // What was made from a bare value has an id that everybody would give it; here it gets this node's own.
-                Ok(object) => good.push(object.owned_by(&self.id())),
+                Ok(object) => good.push(object.owned_by(&own)),
                 Err(reason) => report.reject(|| format!("line {}", row.line), &reason),
             }
         }
@@ -262,10 +300,10 @@ impl Node {
             let rest = objects.split_off(objects.len().min(COMMIT));
             let ids: Vec<String> = objects.iter().map(|o| o.id().to_owned()).collect();
             for (id, landed) in ids.into_iter().zip(self.take_in(source, landing, objects, now)?) {
-                match landed {
-                    Landed::Stored => report.stored += 1,
-                    Landed::Duplicate => report.duplicates += 1,
-                    Landed::Full => report.reject(|| id, "there is no more room for objects from outside"),
+                match landed.refusal() {
+                    Some(why) => report.reject(|| id, why),
+                    None if landed == Landed::Stored => report.stored += 1,
+                    None => report.duplicates += 1,
                 }
             }
             objects = rest;
@@ -280,19 +318,29 @@ impl Node {
 
     /// Makes drafts of objects from outside: from now on they are this node's to publish.
     pub fn adopt(&self, which: &ForeignChoice, now: Timestamp) -> Result<ForeignMoved, NodeError> {
-        let chosen = self.chosen(which)?;
+        let mut chosen = self.chosen(which)?;
+        let all = chosen.len();
+        let may: Vec<bool> =
+            chosen.iter().map(|c| self.may_be_drafted(&c.object)).collect::<Result<_, _>>()?;
+        let mut at = may.iter();
+        // What may not stays where it is.
+        chosen.retain(|_| at.next() == Some(&true));
         let objects = chosen.iter().map(|c| c.object.clone()).collect();
         // Drafts first: if this stops in between, they are adopted again, as duplicates.
         let stored = self.library.add_drafts(objects, self.id(), now)?;
         self.foreign.forget(&chosen)?;
-        Ok(ForeignMoved { moved: chosen.len(), drafts: stored.into_iter().filter(|new| *new).count() })
+        Ok(ForeignMoved {
+            moved: chosen.len(),
+            drafts: stored.into_iter().filter(|new| *new).count(),
+            refused: all - chosen.len(),
+        })
     }
 
     /// Drops objects from outside.
     pub fn drop_foreign(&self, which: &ForeignChoice) -> Result<ForeignMoved, NodeError> {
         let chosen = self.chosen(which)?;
         self.foreign.forget(&chosen)?;
-        Ok(ForeignMoved { moved: chosen.len(), drafts: 0 })
+        Ok(ForeignMoved { moved: chosen.len(), drafts: 0, refused: 0 })
     }
 
     fn chosen(&self, which: &ForeignChoice) -> Result<Vec<ForeignObject>, NodeError> {

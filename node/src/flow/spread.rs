@@ -17,6 +17,7 @@ use hedgerow_protocol::{
 };
 use tokio::sync::Semaphore;
 
+use super::indicator::is_as_signed;
 use crate::{
     error::{Class, NodeError},
     net::Network,
@@ -68,6 +69,7 @@ impl Node {
                 let (Some(release), Some(asker)) = (signed, asker) else {
                     return Err(NodeError::invalid("a release does not verify"));
                 };
+                is_as_signed(&release, json)?;
                 if release.document().mode == Mode::Round {
                     // Whoever asks the same again in this period gets this one. Noted first: were the node to stop
                     // between the two, the document would be fetched again.

@@ -21,7 +21,7 @@ use super::{
     allow::AllowList,
     documents::{Documents, Room},
     error::StoreError,
-    shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, Row, id_key, pattern_key},
+    shelf::{self, DROPPED, INDICATOR, IdKey, Index, Lot, QUARANTINED, Row, SEEN, id_key, pattern_key},
     vault::{Kind, Vault},
 };
 
@@ -291,7 +291,7 @@ impl Library {
 
     /// Takes in objects as drafts. One whose id or pattern is here already, in this or a later version, is a
     /// duplicate; a later version of one's own published object becomes a draft of its next version. An indicator of
-    /// another member that is revoked, held back or has expired does not stand in the way of one's own.
+    /// another member does not stand in the way of one's own.
     ///
     /// Says of each object, in order, whether it was stored.
     pub fn add_drafts(
@@ -330,7 +330,9 @@ impl Library {
                     }
                 }
                 (None, Some(draft), _) => later(draft) && differs(draft),
-                (None, None, Some(key)) => !patterns.contains(key) && !self.is_known(&mut parts, key, at)?,
+                (None, None, Some(key)) => {
+                    !patterns.contains(key) && !self.is_known(&mut parts, key, own, at)?
+                }
                 (None, None, None) => true,
             };
             let fresh = fresh && ids.insert(object.id().to_owned());
@@ -348,8 +350,14 @@ impl Library {
         Ok(outcomes)
     }
 
-    /// Whether a draft or a live indicator with this pattern is here.
-    fn is_known(&self, parts: &mut Parts<'_>, pattern: &str, at: Timestamp) -> Result<bool, StoreError> {
+    /// Whether a draft or a live indicator of one's own with this pattern is here.
+    fn is_known(
+        &self,
+        parts: &mut Parts<'_>,
+        pattern: &str,
+        own: NodeId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let key = pattern_key(pattern);
         if self.drafts.lock().unwrap_or_else(PoisonError::into_inner).with_pattern.contains_key(&key) {
             return Ok(true);
@@ -361,7 +369,8 @@ impl Library {
                 .filter(|row| row.live() && !row.has(shelf::REVOKED))
                 .and_then(|row| Some((*row, *index.lot(row)?)))
         };
-        let Some((row, lot)) = found else { return Ok(false) };
+        // What another member published is no reason not to: its label may be stricter, and it may not be true.
+        let Some((row, lot)) = found.filter(|(_, lot)| lot.owner == own) else { return Ok(false) };
         let object = parts.entry(&row, &lot)?.object;
         let unexpired = object.valid_until().is_none_or(|until| until > Instant::of(at));
         Ok(unexpired && object.pattern().is_some_and(|p| p.key() == pattern))
@@ -380,7 +389,7 @@ impl Library {
         let mut txn = self.vault.begin();
         let signer = batch.signer();
         let mut taken = Taken::default();
-        let (mut fresh, mut told): (Vec<(&Item, bool)>, Vec<Evidence>) = (Vec::new(), Vec::new());
+        let (mut fresh, mut told): (Vec<(&Item, u8)>, Vec<Evidence>) = (Vec::new(), Vec::new());
         let mut reserve = false;
         {
             let index = self.index();
@@ -412,10 +421,19 @@ impl Library {
                     }
                 }
                 reserve |= held.is_some() && object.revoked();
-                // What takes something back is never held back.
-                let held_back = !taking.own && !object.revoked() && (taking.hold)(object);
+                // What takes something back that was once in use here is never held back.
+                let seen = index.row(&id).is_some_and(|row| row.live() || row.has(SEEN));
+                let passes = taking.own || (object.revoked() && seen);
+                let held_back = !passes && (taking.hold)(object);
                 taken.quarantined += usize::from(held_back);
-                fresh.push((item, held_back));
+                fresh.push((
+                    item,
+                    match (held_back, seen) {
+                        (true, true) => QUARANTINED | SEEN,
+                        (true, false) => QUARANTINED,
+                        (false, _) => 0,
+                    },
+                ));
             }
         }
         self.new_evidence(&mut told);

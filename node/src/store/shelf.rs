@@ -64,16 +64,13 @@ pub(super) const INDICATOR: u8 = 2;
 pub(super) const QUARANTINED: u8 = 4;
 /// Somebody dropped it.
 pub(super) const DROPPED: u8 = 8;
+/// It is not used, but a version before it was: what takes it back must come through.
+pub(super) const SEEN: u8 = 16;
 /// A later version stands in its place. In memory only.
 pub(super) const SUPERSEDED: u8 = 128;
 
 impl Row {
-    pub(super) fn of(
-        object: &StixObject,
-        digest: Digest,
-        (offset, length): (u32, u32),
-        held_back: bool,
-    ) -> Self {
+    pub(super) fn of(object: &StixObject, digest: Digest, (offset, length): (u32, u32), held: u8) -> Self {
         let flag = |is: bool, flag: u8| if is { flag } else { 0 };
         Self {
             id: id_key(object.id()),
@@ -83,9 +80,7 @@ impl Row {
             lot: 0,
             offset,
             length,
-            flags: flag(object.revoked(), REVOKED)
-                | flag(object.kind() == "indicator", INDICATOR)
-                | flag(held_back, QUARANTINED),
+            flags: flag(object.revoked(), REVOKED) | flag(object.kind() == "indicator", INDICATOR) | held,
         }
     }
 
@@ -227,7 +222,7 @@ mod tests {
             .map(|n| {
                 let host = Observable::guess(&format!("h{n}.example")).unwrap();
                 let object = StixObject::indicator(&host, None, None, at);
-                Row::of(&object, object.digest(), (n, 9), n == 1)
+                Row::of(&object, object.digest(), (n, 9), if n == 1 { QUARANTINED } else { 0 })
             })
             .collect();
         let bytes = encode(&lot, &rows);

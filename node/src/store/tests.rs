@@ -161,8 +161,8 @@ fn no_caps() -> hedgerow_protocol::privacy::Caps {
 mod library {
     use hedgerow_protocol::{
         document::{NodeSecret, Signed},
-        id::{Digest, Id, NodeId},
-        indicator::{Batch, Observable, SignedBatch, StixObject, Tlp, lint},
+        id::{Digest, Id},
+        indicator::{Batch, IdSpace, Observable, SignedBatch, StixObject, Tlp, lint},
         time::Timestamp,
         wire::Spreading,
     };
@@ -177,8 +177,9 @@ mod library {
         NodeSecret::from_seed(&[n; 32])
     }
 
-    fn indicator(owner: NodeId, value: &str, seconds: i64) -> StixObject {
-        StixObject::indicator(&Observable::guess(value).unwrap(), None, None, at(seconds)).owned_by(&owner)
+    fn indicator(owner: &NodeSecret, value: &str, seconds: i64) -> StixObject {
+        StixObject::indicator(&Observable::guess(value).unwrap(), None, None, at(seconds))
+            .owned_by(&IdSpace::of(owner))
     }
 
     fn named(object: &StixObject, name: &str) -> StixObject {
@@ -227,20 +228,20 @@ mod library {
         let dir = tempfile::tempdir().unwrap();
         let shelves = Shelves::over(vault(dir.path()));
         let (own, other) = (secret(1), secret(2));
-        let theirs = indicator(other.node_id(), "evil.example", 0);
+        let theirs = indicator(&other, "evil.example", 0);
         shelves.publish(&other, vec![theirs.revoked_at(at(1))], 2);
-        let mine = indicator(own.node_id(), "evil.example", 3);
+        let mine = indicator(&own, "evil.example", 3);
         let add = |object| shelves.library.add_drafts(vec![object], own.node_id(), at(3)).unwrap();
         assert_eq!(add(mine.clone()), [true]);
         assert_eq!(shelves.publish(&own, vec![mine], 4).stored, 1);
-        // While another's is live, one's own adds nothing.
-        let live = indicator(other.node_id(), "live.example", 0);
+        // Nor does one that is live: it may be under a stricter label, or gone tomorrow.
+        let live = indicator(&other, "live.example", 0);
         shelves.publish(&other, vec![live], 5);
-        assert_eq!(add(indicator(own.node_id(), "live.example", 6)), [false]);
-        // Unless it is held back here.
-        let held = named(&indicator(other.node_id(), "held.example", 0), "held");
-        assert_eq!(shelves.publish(&other, vec![held], 5).quarantined, 1);
-        assert_eq!(add(indicator(own.node_id(), "held.example", 6)), [true]);
+        let mine = indicator(&own, "live.example", 6);
+        assert_eq!(add(mine.clone()), [true]);
+        // One's own does.
+        assert_eq!(shelves.publish(&own, vec![mine], 7).stored, 1);
+        assert_eq!(add(indicator(&own, "live.example", 8)), [false]);
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod library {
         let shelves = Shelves::over(vault(dir.path()));
         let library = &shelves.library;
         let (own, other) = (secret(1), secret(2));
-        let first = indicator(own.node_id(), "evil.example", 0);
+        let first = indicator(&own, "evil.example", 0);
         shelves.publish(&own, vec![first.clone()], 1);
         let mut next = first.to_value();
         next["modified"] = "2024-01-01T00:00:00.000Z".into();
@@ -270,9 +271,8 @@ mod library {
         let dir = tempfile::tempdir().unwrap();
         let (own, other) = (secret(1), secret(2));
         // More than the rows of one value, and more than the bytes of one part.
-        let many: Vec<StixObject> =
-            (0..1500).map(|n| indicator(own.node_id(), &format!("h{n}.example"), 0)).collect();
-        let theirs = indicator(other.node_id(), "evil.example", 0);
+        let many: Vec<StixObject> = (0..1500).map(|n| indicator(&own, &format!("h{n}.example"), 0)).collect();
+        let theirs = indicator(&other, "evil.example", 0);
         let gone = theirs.clone().revoked_at(at(5));
         let before: Vec<(u64, Entry)> = {
             let shelves = Shelves::over(vault(dir.path()));
@@ -301,7 +301,7 @@ mod library {
     fn two_stories_are_kept_as_proof_and_handed_on_once() {
         let dir = tempfile::tempdir().unwrap();
         let other = secret(2);
-        let one = indicator(other.node_id(), "evil.example", 0);
+        let one = indicator(&other, "evil.example", 0);
         let two = named(&one, "another story");
         {
             let shelves = Shelves::over(vault(dir.path()));
@@ -330,8 +330,8 @@ mod library {
     fn what_is_held_back_is_in_no_list_until_it_is_released_and_a_later_version_is_looked_at_anew() {
         let dir = tempfile::tempdir().unwrap();
         let other = secret(2);
-        let held = named(&indicator(other.node_id(), "a.example", 0), "held");
-        let dropped = named(&indicator(other.node_id(), "b.example", 0), "held");
+        let held = named(&indicator(&other, "a.example", 0), "held");
+        let dropped = named(&indicator(&other, "b.example", 0), "held");
         {
             let shelves = Shelves::over(vault(dir.path()));
             let taken = shelves.publish(&other, vec![held.clone(), dropped.clone()], 1);
@@ -350,16 +350,22 @@ mod library {
         next["modified"] = "2024-01-01T00:00:00.000Z".into();
         shelves.publish(&other, vec![StixObject::parse(next).unwrap()], 100_000_000);
         assert_eq!((shelves.ids().len(), shelves.library.quarantined().count()), (0, 1));
-        // A revocation of what was dropped is taken like any other.
-        assert_eq!(shelves.publish(&other, vec![dropped.revoked_at(at(9))], 100_000_000).updated, 1);
-        assert_eq!(shelves.ids().len(), 1);
+        // A revocation of what nobody here has seen is itself looked at; of what was seen once, it comes through.
+        assert_eq!(shelves.publish(&other, vec![dropped.revoked_at(at(9))], 100_000_000).quarantined, 1);
+        assert_eq!(shelves.ids().len(), 0);
+        let held = shelves.library.entry(held.id()).unwrap().unwrap().object;
+        drop(shelves);
+        let shelves = Shelves::over(reopened(dir.path()));
+        let gone = held.revoked_at(at(100_000_000));
+        assert_eq!(shelves.publish(&other, vec![gone.clone()], 100_000_000).quarantined, 0);
+        assert_eq!(shelves.ids(), [gone.id()]);
     }
 
     #[test]
     fn a_batch_of_version_1_is_taken_in() {
         let dir = tempfile::tempdir().unwrap();
         let other = secret(2);
-        let object = indicator(other.node_id(), "evil.example", 0).marked(Tlp::Green);
+        let object = indicator(&other, "evil.example", 0).marked(Tlp::Green);
         {
             let shelves = Shelves::over(vault(dir.path()));
             let batch = Batch {
@@ -383,7 +389,7 @@ mod library {
     fn corroboration_counts_members_not_indicators() {
         let dir = tempfile::tempdir().unwrap();
         let shelves = Shelves::over(vault(dir.path()));
-        let of = |n: u8, value: &str| indicator(secret(n).node_id(), value, 0);
+        let of = |n: u8, value: &str| indicator(&secret(n), value, 0);
         for n in [2, 3] {
             shelves.publish(&secret(n), vec![of(n, "evil.example")], 1);
         }
@@ -398,10 +404,9 @@ mod library {
     fn a_vault_from_before_objects_were_packed_is_packed_when_it_is_opened() {
         let dir = tempfile::tempdir().unwrap();
         let (own, other) = (secret(1), secret(2));
-        let draft = indicator(own.node_id(), "draft.example", 0);
-        let published: Vec<StixObject> = (0..1200)
-            .map(|n| indicator(other.node_id(), &format!("h{n}.example"), 0).marked(Tlp::Green))
-            .collect();
+        let draft = indicator(&own, "draft.example", 0);
+        let published: Vec<StixObject> =
+            (0..1200).map(|n| indicator(&other, &format!("h{n}.example"), 0).marked(Tlp::Green)).collect();
         {
             let vault = vault(dir.path());
             let mut txn = vault.begin();
@@ -422,8 +427,9 @@ mod library {
             assert_eq!(shelves.library.count().unwrap(), (1200, 1));
             let entry = shelves.library.entry(published[7].id()).unwrap().unwrap();
             assert_eq!((entry.object, entry.batch), (published[7].clone(), Some(Digest::of(b"document"))));
-            let again = indicator(own.node_id(), "h7.example", 3);
-            assert_eq!(shelves.library.add_drafts(vec![again], own.node_id(), at(3)).unwrap(), [false]);
+            let again = indicator(&own, "h7.example", 3);
+            let owner = other.node_id();
+            assert_eq!(shelves.library.add_drafts(vec![again], owner, at(3)).unwrap(), [false]);
         }
     }
 }

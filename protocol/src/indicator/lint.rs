@@ -178,9 +178,6 @@ pub fn lint_against(
 /// Why an object that another member published should not be used before a person has looked at it. What that member
 /// was asked about and confirmed, such as an e-mail address, is not asked about again.
 pub fn objection(object: &StixObject, checks: &Checks<'_>) -> Option<String> {
-    if object.revoked() {
-        return None;
-    }
     if let Some(reason) = harmful(object, checks) {
         return Some(reason.to_owned());
     }
@@ -429,10 +426,9 @@ mod tests {
             let (_, found) = lint_against(vec![object.clone()], Tlp::Green, true, &checks);
             assert_eq!((found.refused.len(), found.warnings.len()), (refused, warned), "{value}");
             assert_eq!(objection(&object, &checks).is_some(), refused + warned > 0, "{value}");
-            assert_eq!(
-                objection(&object.revoked_at(Timestamp::from_unix_seconds(1_700_000_009).unwrap()), &checks),
-                None
-            );
+            // Revoked, it says the same.
+            let revoked = object.revoked_at(Timestamp::from_unix_seconds(1_700_000_009).unwrap());
+            assert_eq!(objection(&revoked, &checks).is_some(), refused + warned > 0, "{value}");
         }
         // A partner was asked about the address and confirmed it.
         assert_eq!(objection(&draft("someone@mail.example", None), &checks), None);

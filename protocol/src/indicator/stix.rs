@@ -1,14 +1,13 @@
 //! STIX 2.1 objects as we carry them: validated where it matters, untouched elsewhere (STIX 2.1 §3).
 
+use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{cyber, merkle, observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
-use crate::{
-    id::{Digest, NodeId},
-    time::Timestamp,
-};
+use crate::{document::NodeSecret, id::Digest, time::Timestamp};
 
 mod instant;
 #[cfg(test)]
@@ -19,6 +18,33 @@ pub use instant::Instant;
 /// Our namespace for the ids of indicators that came without one: UUIDv5 over the pattern's key. The same
 /// domain in two lists is then one indicator. Not the namespace of STIX observables, which is theirs alone.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b2f_0f6c_5d0e_5c52_9d6c_4a57_8f6b_21e4);
+
+/// Where the ids come from of what a node makes itself: the same thing has the same id each time, and nobody without
+/// the node's key can tell which.
+pub struct IdSpace(Uuid);
+
+impl IdSpace {
+    /// That of the node with this key: the first 16 bytes of HMAC-SHA256 (RFC 2104) as a name space of UUIDv5.
+    pub fn of(secret: &NodeSecret) -> Self {
+        let mut space = [0; 16];
+        // HMAC takes keys of any length.
+        if let Ok(mut mac) = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret.seed().as_slice()) {
+            mac.update(b"hedgerow ids 1");
+            space.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+        }
+        Self(Uuid::from_bytes(space))
+    }
+
+    fn id(&self, name: &str) -> Uuid {
+        Uuid::new_v5(&self.0, name.as_bytes())
+    }
+}
+
+impl std::fmt::Debug for IdSpace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdSpace(..)")
+    }
+}
 
 fn shared_id(pattern: &Pattern) -> String {
     format!("indicator--{}", Uuid::new_v5(&NAMESPACE, pattern.key().as_bytes()))
@@ -229,40 +255,40 @@ impl StixObject {
         Some(Self { map, created: Instant::EPOCH, modified: Instant::EPOCH, pattern: None })
     }
 
-    /// A campaign of this name, with an id of `owner`'s own that depends on the name alone.
-    pub fn campaign(name: &str, owner: &NodeId, at: Timestamp) -> Self {
+    /// A campaign of this name, with an id of one's own that depends on the name alone.
+    pub fn campaign(name: &str, own: &IdSpace, at: Timestamp) -> Self {
         let mut map = Map::new();
         map.insert("name".into(), json!(name));
-        Self::dated("campaign", &format!("{owner} campaign {}", name.to_lowercase()), map, at)
+        Self::dated("campaign", own.id(&format!("campaign {}", name.to_lowercase())), map, at)
     }
 
     /// That `source` is to `target` what `kind` says, such as `indicates`.
-    pub fn relationship(kind: &str, source: &str, target: &str, owner: &NodeId, at: Timestamp) -> Self {
+    pub fn relationship(kind: &str, source: &str, target: &str, own: &IdSpace, at: Timestamp) -> Self {
         let mut map = Map::new();
         map.insert("relationship_type".into(), json!(kind));
         map.insert("source_ref".into(), json!(source));
         map.insert("target_ref".into(), json!(target));
-        Self::dated("relationship", &format!("{owner} {kind} {source} {target}"), map, at)
+        Self::dated("relationship", own.id(&format!("{kind} {source} {target}")), map, at)
     }
 
     /// That the observables with these ids were seen `count` times, such as an account with so many posts.
-    pub fn observed(refs: &[&str], count: u64, owner: &NodeId, at: Timestamp) -> Self {
+    pub fn observed(refs: &[&str], count: u64, own: &IdSpace, at: Timestamp) -> Self {
         let mut map = Map::new();
         let seen = json!(Instant::of(at).to_string());
         map.insert("first_observed".into(), seen.clone());
         map.insert("last_observed".into(), seen);
         map.insert("number_observed".into(), json!(count));
         map.insert("object_refs".into(), json!(refs));
-        Self::dated("observed-data", &format!("{owner} observed {}", refs.join(" ")), map, at)
+        Self::dated("observed-data", own.id(&format!("observed {}", refs.join(" "))), map, at)
     }
 
-    /// An object whose id follows from `seed`, in our namespace.
-    fn dated(kind: &str, seed: &str, mut map: Map<String, Value>, at: Timestamp) -> Self {
+    /// An object of that id and time.
+    fn dated(kind: &str, id: Uuid, mut map: Map<String, Value>, at: Timestamp) -> Self {
         let at = Instant::of(at);
         let time = json!(at.to_string());
         map.insert("type".into(), json!(kind));
         map.insert("spec_version".into(), json!("2.1"));
-        map.insert("id".into(), json!(format!("{kind}--{}", Uuid::new_v5(&NAMESPACE, seed.as_bytes()))));
+        map.insert("id".into(), json!(format!("{kind}--{id}")));
         map.insert("created".into(), time.clone());
         map.insert("modified".into(), time);
         Self { map, created: at, modified: at, pattern: None }
@@ -284,14 +310,14 @@ impl StixObject {
         })
     }
 
-    /// Gives an indicator made by [`Self::indicator`] an id of `owner`'s own; any other object stays as it is.
+    /// Gives an indicator made by [`Self::indicator`] an id of one's own; any other object stays as it is.
     ///
-    /// An id belongs to whoever signs it first. If all members gave one observable the same id, one of them could
-    /// sign it before the others, revoked, and nobody could publish it any more.
-    pub fn owned_by(mut self, owner: &NodeId) -> Self {
+    /// An id belongs to whoever signs it first. If all members gave one observable the same id, or one that others can
+    /// work out, one of them could sign it before the others, revoked, and nobody could publish it any more.
+    pub fn owned_by(mut self, own: &IdSpace) -> Self {
         let shared = self.pattern().map(shared_id);
         if shared.as_deref() == Some(self.id()) {
-            let own = Uuid::new_v5(&NAMESPACE, format!("{owner} {}", self.id()).as_bytes());
+            let own = own.id(self.id());
             self.map.insert("id".into(), json!(format!("indicator--{own}")));
         }
         self

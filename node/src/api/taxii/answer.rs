@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     error::NodeError,
-    flow::pull::Landed,
     node::now,
     store::{AddedRow, Client},
 };
@@ -26,6 +25,8 @@ use crate::{
 pub(super) const MEDIA: &str = "application/taxii+json;version=2.1";
 /// Longest body of a POST.
 pub(super) const POST_BYTES: usize = 10 * 1024 * 1024;
+/// Most objects of a POST.
+const POST_OBJECTS: usize = 5000;
 /// A page ends before it is longer than this.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Objects read from the vault at once.
@@ -109,6 +110,12 @@ impl Server {
     /// Cheapest first: who asks, what is understood, then the vault.
     pub(super) fn answer(&self, ask: &Ask) -> Answer {
         self.route(ask).unwrap_or_else(|answer| answer)
+    }
+
+    /// Whether a body is worth reading: whether one who may post asks.
+    pub(super) fn admits_body(&self, ask: &Ask) -> Result<(), Answer> {
+        let client = self.client(ask)?;
+        client.write.map(|_| ()).ok_or_else(|| Answer::error(403, "this token may not post"))
     }
 
     fn route(&self, ask: &Ask) -> Result<Answer, Answer> {
@@ -314,10 +321,16 @@ impl Server {
         let Some(objects) = body.get("objects").and_then(Value::as_array) else {
             return Err(Answer::error(422, "an envelope has a list of objects"));
         };
+        if objects.len() > POST_OBJECTS {
+            return Err(Answer::too_large());
+        }
         let at = now();
         let (mut good, mut failures, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         for object in objects {
-            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            // Said again in the status: no more of it than an id or a time has.
+            let text = |key: &str| -> String {
+                object.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(100).collect()
+            };
             let (id, version) = (text("id"), text("modified"));
             if text("type") == "marking-definition" {
                 // Labels are known, and stay on what they mark.
@@ -338,12 +351,12 @@ impl Server {
         let landed = self.catalog.node.take_in(&client.name, landing, good, at)?;
         let mut successes = marks;
         for (mut named, landed) in named.into_iter().zip(landed) {
-            match landed {
+            match landed.refusal() {
                 // Posted again is posted.
-                Landed::Stored | Landed::Duplicate => successes.push(named),
-                Landed::Full => {
+                None => successes.push(named),
+                Some(why) => {
                     if let Some(map) = named.as_object_mut() {
-                        map.insert("message".into(), json!("there is no more room for objects from outside"));
+                        map.insert("message".into(), json!(why));
                     }
                     failures.push(named);
                 }

@@ -65,23 +65,30 @@ async fn respond(
         authorization: text(&head.headers, &header::AUTHORIZATION),
         body: Vec::new(),
     };
-    let body = match body.size_hint().upper() {
-        Some(0) => Ok(Vec::new()),
-        // Said in advance to be too long: not read at all.
-        Some(bytes) if bytes > POST_BYTES as u64 => Err(Answer::too_large()),
-        _ => match tokio::time::timeout(BODY, Limited::new(body, POST_BYTES).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::too_large()),
-            _ => Err(Answer::error(408, "the request did not come to its end")),
-        },
-    };
-    let answer = match body {
+    let answer = match read(&server, &ask, body).await {
         Err(answer) => answer,
         Ok(body) => tokio::task::spawn_blocking(move || server.answer(&Ask { body, ..ask }))
             .await
             .unwrap_or_else(|_| Answer::error(500, "this request could not be answered")),
     };
     Ok(response(answer))
+}
+
+/// The body of a POST by one who may. Of others none is read, nor one that is said in advance to be too long.
+async fn read(server: &Server, ask: &Ask, body: Incoming) -> Result<Vec<u8>, Answer> {
+    let most = body.size_hint().upper();
+    if ask.method != "POST" || most == Some(0) {
+        return Ok(Vec::new());
+    }
+    server.admits_body(ask)?;
+    if most.is_some_and(|bytes| bytes > POST_BYTES as u64) {
+        return Err(Answer::too_large());
+    }
+    match tokio::time::timeout(BODY, Limited::new(body, POST_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::too_large()),
+        _ => Err(Answer::error(408, "the request did not come to its end")),
+    }
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {

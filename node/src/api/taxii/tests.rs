@@ -315,6 +315,8 @@ async fn a_body_that_is_too_long_is_not_read_and_a_wild_one_ends_nothing() {
     let taxii = Taxii::bind(&world.node, "127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = taxii.listener.local_addr().unwrap();
     let token = world.token.clone();
+    let inbox =
+        world.node.add_client("inbox", Tlp::Green, Some(Landing::Foreign), now()).unwrap().to_string();
     let talk = move |request: String| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -325,7 +327,12 @@ async fn a_body_that_is_too_long_is_not_read_and_a_wild_one_ends_nothing() {
     let asks = tokio::task::spawn_blocking(move || {
         let head = format!("Host: x\r\nAuthorization: Token {token}\r\nAccept: {MEDIA}\r\n");
         assert_eq!(talk("nonsense\r\n\r\n".into()), "400");
-        assert_eq!(talk(format!("POST /api/ HTTP/1.1\r\n{head}Content-Length: 99999999\r\n\r\n")), "413");
+        // Who may not post is told so before a body is read.
+        let post = |by: &str| {
+            let head = head.replace(&token, by);
+            talk(format!("POST /api/ HTTP/1.1\r\n{head}Content-Length: 99999999\r\n\r\n"))
+        };
+        assert_eq!((post("nobody"), post(&token), post(&inbox)), ("401".into(), "403".into(), "413".into()));
         assert_eq!(talk(format!("GET /api/ HTTP/1.1\r\n{head}{}\r\n", "X: y\r\n".repeat(500))), "431");
         assert_eq!(talk(format!("GET /api/ HTTP/1.1\r\n{head}\r\n")), "200");
     });

@@ -61,6 +61,9 @@ const FORMATS: [(&str, Format); 5] = [
     ("text", Format::Text),
 ];
 
+/// Most lines of a file: a row takes hundreds of bytes, and a line may have one.
+const MOST_LINES: usize = 2_000_000;
+
 /// Why a file cannot be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -79,6 +82,9 @@ pub enum ReadError {
          email, md5, sha1, sha256, sha512, process, file_name"
     )]
     Columns,
+    /// More lines than are read at once.
+    #[error("the file has more than {MOST_LINES} lines; split it")]
+    TooLong,
     /// A word that is no format.
     #[error("a file of indicators is stix, misp, csv, list or text")]
     Format,
@@ -105,7 +111,13 @@ pub fn read(bytes: &[u8], format: Option<Format>, at: Timestamp) -> Result<Vec<R
         let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
         ReadError::Encoding(before.iter().filter(|b| **b == b'\n').count() as u64 + 1)
     })?;
-    match format.unwrap_or_else(|| detect(text)) {
+    let format = format.unwrap_or_else(|| detect(text));
+    let by_line = matches!(format, Format::Csv | Format::List | Format::Text);
+    // Cheaper than the rows that they would become.
+    if by_line && text.lines().nth(MOST_LINES).is_some() {
+        return Err(ReadError::TooLong);
+    }
+    match format {
         Format::Stix | Format::Misp => json(text, at),
         Format::Csv => csv::read(text, at),
         Format::List => Ok(list::read(text, at)),

@@ -21,17 +21,17 @@ use super::{Entry, PACKED, UPGRADE, read, to_json};
 pub(super) fn put_rows(
     txn: &mut Txn<'_>,
     lot: Lot,
-    fresh: &[(&Item, bool)],
+    fresh: &[(&Item, u8)],
 ) -> Result<Vec<(Lot, Vec<Row>)>, StoreError> {
     let mut own: Vec<u8> = Vec::new();
     let mut rows = Vec::with_capacity(fresh.len());
     let mut lot = lot;
-    for (item, held_back) in fresh {
+    for (item, held) in fresh {
         let span = match item.span {
             Some(span) => span,
             None => place(&mut own, &item.object.to_canonical())?,
         };
-        rows.push(Row::of(&item.object, item.digest, span, *held_back));
+        rows.push(Row::of(&item.object, item.digest, span, *held));
     }
     if !own.is_empty() {
         lot.first_part = put_parts(txn, &own)?.0;
@@ -84,7 +84,7 @@ pub(super) fn pack(vault: &Vault) -> Result<(), StoreError> {
             let mut rows = Vec::with_capacity(objects.len());
             for object in objects {
                 let span = place(&mut bytes, &object.to_canonical())?;
-                rows.push(Row::of(object, object.digest(), span, false));
+                rows.push(Row::of(object, object.digest(), span, 0));
             }
             let lot = Lot { owner, batch, at, first_part: put_parts(&mut txn, &bytes)?.0 };
             txn.append(Kind::Shelf, &shelf::encode(&lot, &rows))?;

@@ -297,6 +297,7 @@ impl Records {
             let mut state = self.state_mut();
             state.pieces.extend(pieces);
             state.rows.extend(rows);
+            state.changes += 1;
             if let Some(sources) = sources {
                 sources.extend(batch.iter().map(|(_, mark)| *mark));
             }
@@ -460,6 +461,7 @@ impl State {
     }
 
     fn apply(&mut self, pieces: &[(usize, Piece)], rows: &[(u64, FacetRow)]) {
+        self.changes += 1;
         for (at, piece) in pieces {
             if let Some(known) = self.pieces.get_mut(*at) {
                 *known = *piece;

@@ -102,6 +102,8 @@ struct State {
     pieces: Vec<Piece>,
     /// Those of all pieces.
     rows: Vec<FacetRow>,
+    /// How often something changed.
+    changes: u64,
 }
 
 /// A piece as it is known while the vault is open.
@@ -155,11 +157,16 @@ impl Records {
             None => return Err(StoreError::Damaged("the keys of its records are missing")),
         };
         let log = Log::open(vault.home(), log == 0, log)?;
-        let state = RwLock::new(State { keys, log, pieces: Vec::new(), rows: Vec::new() });
+        let state = RwLock::new(State { keys, log, pieces: Vec::new(), rows: Vec::new(), changes: 0 });
         let records = Self { vault, sources: Mutex::new(None), state };
         records.finish_erasure()?;
         records.load(derive)?;
         Ok(records)
+    }
+
+    /// How often records were stored, changed or erased since this vault was opened.
+    pub fn changes(&self) -> u64 {
+        self.state().changes
     }
 
     /// Whether there is a record under this number.

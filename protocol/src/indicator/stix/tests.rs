@@ -48,7 +48,7 @@ fn the_same_observable_makes_the_same_id_and_a_revocation_is_a_later_version() {
     let a = StixObject::indicator(&domain, Some("x"), None, at);
     let b = StixObject::indicator(&domain, None, Some("y"), at.plus_seconds(9));
     assert_eq!(a.id(), b.id());
-    let owner = |n| crate::document::charter::samples::secret(n).node_id();
+    let owner = |n| IdSpace::of(&crate::document::charter::samples::secret(n));
     let (one, two) = (a.clone().owned_by(&owner(1)), b.clone().owned_by(&owner(2)));
     assert!(one.id() != a.id() && one.id() != two.id(), "each member has its own");
     assert_eq!(one.clone().owned_by(&owner(1)), one);
