@@ -470,6 +470,9 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// What a row says beside its indicator: the campaign that it belongs to, and how often it was seen.
 fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> Vec<StixObject> {
     let mut objects = Vec::new();
@@ -490,8 +493,8 @@ fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> V
     objects
 }
 
-/// Whether a document is in the one form that its signer gives it. Another form of the same would have another hash, and
-/// whoever hands it on could fill its signer's room with as many as it likes.
+/// Whether a document is in the form in which it was signed: what is kept by its hash alone could otherwise be handed on in
+/// as many forms as somebody likes, and fill its signer's room.
 pub(super) fn is_as_signed<D: Document>(signed: &Signed<D>, json: &[u8]) -> Result<(), NodeError> {
     if signed.envelope().to_json().is_ok_and(|own| own == json) {
         Ok(())

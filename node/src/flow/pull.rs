@@ -144,20 +144,7 @@ impl Node {
         now: Timestamp,
     ) -> Result<Vec<Landed>, NodeError> {
         Ok(match landing {
-            Landing::Drafts => {
-                let may: Vec<bool> =
-                    objects.iter().map(|o| self.may_be_drafted(o)).collect::<Result<_, _>>()?;
-                let mut objects = objects;
-                let mut at = may.iter();
-                objects.retain(|_| at.next() == Some(&true));
-                let mut stored = self.library.add_drafts(objects, self.id(), now)?.into_iter();
-                let landed = |may| match may {
-                    false => Landed::Refused,
-                    true if stored.next() == Some(true) => Landed::Stored,
-                    true => Landed::Duplicate,
-                };
-                may.into_iter().map(landed).collect()
-            }
+            Landing::Drafts => self.draft_from_outside(objects, now)?,
             Landing::Foreign => {
                 let stored = self.foreign.add(source, objects, now)?;
                 let landed = |stored| match stored {
@@ -170,10 +157,19 @@ impl Node {
         })
     }
 
-    /// Whether what came from outside may become a draft: as a draft it would be published in this node's name.
-    fn may_be_drafted(&self, object: &StixObject) -> Result<bool, NodeError> {
-        let own = || self.library.entry(object.id()).map(|e| e.is_some_and(|e| e.owner == Some(self.id())));
-        Ok(!object.revoked() && !own()?)
+    /// Makes drafts of what came from outside, but for what has no place in this node's name.
+    fn draft_from_outside(&self, objects: Vec<StixObject>, now: Timestamp) -> Result<Vec<Landed>, NodeError> {
+        let may = |o: &StixObject| !o.revoked() && self.library.owner(o.id()) != Some(self.id());
+        let mut landed: Vec<Landed> =
+            objects.iter().map(|o| if may(o) { Landed::Duplicate } else { Landed::Refused }).collect();
+        let objects = objects.into_iter().filter(may).collect();
+        let drafts = landed.iter_mut().filter(|l| **l != Landed::Refused);
+        for (landed, new) in drafts.zip(self.library.add_drafts(objects, self.id(), now)?) {
+            if new {
+                *landed = Landed::Stored;
+            }
+        }
+        Ok(landed)
     }
 
     /// Reads what a TAXII server, a MISP feed or a file of indicators at `from.url` has. Of a collection that was read
@@ -319,21 +315,16 @@ impl Node {
     /// Makes drafts of objects from outside: from now on they are this node's to publish.
     pub fn adopt(&self, which: &ForeignChoice, now: Timestamp) -> Result<ForeignMoved, NodeError> {
         let mut chosen = self.chosen(which)?;
-        let all = chosen.len();
-        let may: Vec<bool> =
-            chosen.iter().map(|c| self.may_be_drafted(&c.object)).collect::<Result<_, _>>()?;
-        let mut at = may.iter();
-        // What may not stays where it is.
-        chosen.retain(|_| at.next() == Some(&true));
         let objects = chosen.iter().map(|c| c.object.clone()).collect();
         // Drafts first: if this stops in between, they are adopted again, as duplicates.
-        let stored = self.library.add_drafts(objects, self.id(), now)?;
+        let landed = self.draft_from_outside(objects, now)?;
+        let count = |what| landed.iter().filter(|l| **l == what).count();
+        let (drafts, refused) = (count(Landed::Stored), count(Landed::Refused));
+        let mut each = landed.iter();
+        // What was refused stays where it is.
+        chosen.retain(|_| each.next() != Some(&Landed::Refused));
         self.foreign.forget(&chosen)?;
-        Ok(ForeignMoved {
-            moved: chosen.len(),
-            drafts: stored.into_iter().filter(|new| *new).count(),
-            refused: all - chosen.len(),
-        })
+        Ok(ForeignMoved { moved: chosen.len(), drafts, refused })
     }
 
     /// Drops objects from outside.

@@ -204,6 +204,11 @@ impl Library {
         found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()
     }
 
+    /// Who published a STIX id, if anybody did.
+    pub fn owner(&self, id: &str) -> Option<NodeId> {
+        self.index().held(&id_key(id)).map(|held| held.owner)
+    }
+
     /// What is published under each of many STIX ids, in order; none for what is not, is held back, was dropped or is
     /// allowed here.
     /// Neighbours are read together, so ids in the order of [`Self::published`] are quick.
@@ -426,14 +431,12 @@ impl Library {
                 let passes = taking.own || (object.revoked() && seen);
                 let held_back = !passes && (taking.hold)(object);
                 taken.quarantined += usize::from(held_back);
-                fresh.push((
-                    item,
-                    match (held_back, seen) {
-                        (true, true) => QUARANTINED | SEEN,
-                        (true, false) => QUARANTINED,
-                        (false, _) => 0,
-                    },
-                ));
+                let held = match held_back {
+                    true if seen => QUARANTINED | SEEN,
+                    true => QUARANTINED,
+                    false => 0,
+                };
+                fresh.push((item, held));
             }
         }
         self.new_evidence(&mut told);
@@ -498,7 +501,7 @@ impl Library {
         match verdict {
             // It comes in now: whoever reads on from a number they know has not passed it.
             Verdict::Release => {
-                row.flags &= !(QUARANTINED | DROPPED);
+                row.flags &= !(QUARANTINED | DROPPED | SEEN);
                 txn.append(Kind::Shelf, &shelf::encode(&lot, &[row]))?;
                 txn.delete(Kind::Verdict, id.as_bytes());
                 txn.commit()?;

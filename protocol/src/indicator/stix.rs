@@ -1,10 +1,11 @@
 //! STIX 2.1 objects as we carry them: validated where it matters, untouched elsewhere (STIX 2.1 §3).
 
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{cyber, merkle, observable::Observable, pattern::Pattern, pattern::PatternError, tlp::Tlp};
 use crate::{document::NodeSecret, id::Digest, time::Timestamp};
@@ -21,22 +22,24 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6b2f_0f6c_5d0e_5c52_9d6c_4a57_8f6b_21e
 
 /// Where the ids come from of what a node makes itself: the same thing has the same id each time, and nobody without
 /// the node's key can tell which.
-pub struct IdSpace(Uuid);
+pub struct IdSpace(Zeroizing<[u8; 16]>);
 
 impl IdSpace {
     /// That of the node with this key: the first 16 bytes of HMAC-SHA256 (RFC 2104) as a name space of UUIDv5.
     pub fn of(secret: &NodeSecret) -> Self {
-        let mut space = [0; 16];
-        // HMAC takes keys of any length.
-        if let Ok(mut mac) = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret.seed().as_slice()) {
-            mac.update(b"hedgerow ids 1");
-            space.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
-        }
-        Self(Uuid::from_bytes(space))
+        // HMAC fills a key up with zeros to the block of its hash. A key of that length needs no check that could fail
+        // and leave a name space that everybody knows.
+        let mut key = Zeroizing::new([0; 64]);
+        key.iter_mut().zip(secret.seed().iter()).for_each(|(to, from)| *to = *from);
+        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        mac.update(b"hedgerow ids 1");
+        let mut space = Zeroizing::new([0; 16]);
+        space.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+        Self(space)
     }
 
     fn id(&self, name: &str) -> Uuid {
-        Uuid::new_v5(&self.0, name.as_bytes())
+        Uuid::new_v5(&Uuid::from_bytes(*self.0), name.as_bytes())
     }
 }
 

@@ -292,6 +292,7 @@ fn what_is_posted_waits_where_its_token_says_and_may_be_posted_again() {
             ("application/json", "{\"objects\":[]}", 415),
             (MEDIA, "{", 400),
             (MEDIA, "{\"objects\":{}}", 422),
+            (MEDIA, &format!("{{\"objects\":[{}0]}}", "0,".repeat(5000)), 413),
         ] {
             let mut ask = world.asking("POST", &path, "");
             (ask.content_type, ask.body) = (Some(content_type.into()), text.as_bytes().to_vec());

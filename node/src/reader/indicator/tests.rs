@@ -20,6 +20,15 @@ fn rows(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_file_of_too_many_lines_is_refused_before_they_become_rows() {
+    let lines = "\n".repeat(MOST_LINES);
+    assert_eq!(read(lines.as_bytes(), Some(Format::List), at()), Ok(vec![]));
+    for format in [Format::List, Format::Text, Format::Csv] {
+        assert_eq!(read(format!("{lines}\n").as_bytes(), Some(format), at()), Err(ReadError::TooLong));
+    }
+}
+
+#[test]
 fn a_list_is_read_line_by_line() {
     assert_eq!(
         rows("# a comment\nevil.example\n\nhxxp://a[.]example/x\nnot a value\n192.0.2.7\n"),

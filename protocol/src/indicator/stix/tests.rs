@@ -58,6 +58,15 @@ fn the_same_observable_makes_the_same_id_and_a_revocation_is_a_later_version() {
     assert_eq!(StixObject::parse(gone.to_value()), Ok(gone));
 }
 
+/// Worked out with the hmac and uuid modules of Python.
+#[test]
+fn an_id_of_ones_own_is_what_hmac_and_uuid_say() {
+    let own = IdSpace::of(&NodeSecret::from_seed(&[7; 32]));
+    let campaign = StixObject::campaign("Ghost", &own, Timestamp::from_unix_seconds(0).unwrap());
+    assert_eq!(campaign.id(), "campaign--e44dec68-6ef2-5dca-844f-e6fc6b937906");
+    assert_eq!(format!("{own:?}"), "IdSpace(..)");
+}
+
 #[test]
 fn an_object_of_stix_2_0_is_lifted() {
     let mut old = sample();

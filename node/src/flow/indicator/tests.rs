@@ -1,0 +1,121 @@
+//! What outsiders and relays may not do to a node's indicators, and what a draft may not do to the others.
+
+use std::path::Path;
+
+use hedgerow_protocol::wire::Spreading;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    api::ForeignChoice,
+    flow::{
+        membership::{self, Terms},
+        pull::{ForeignMoved, Landed},
+    },
+    node::now,
+    store::{KdfParams, Landing, Passphrase},
+};
+
+fn node(dir: &Path, name: &str) -> Node {
+    let passphrase = Passphrase::new("a passphrase for tests".into());
+    Node::init(dir, &passphrase, KdfParams::FLOOR, name.into(), String::new(), vec![]).unwrap()
+}
+
+/// Nodes that have joined one charter.
+fn federation(dir: &Path, names: &[&str]) -> Vec<Node> {
+    let nodes: Vec<Node> = names.iter().map(|name| node(&dir.join(name), name)).collect();
+    let cards = nodes.iter().skip(1).map(|n| n.member().clone()).collect();
+    let terms = Terms { quorum: Some(1), ..Terms::new("Test".into()) };
+    let charter = membership::draw_up(&nodes[0], cards, terms, now()).unwrap();
+    let join = |(node, name): (Node, &&str)| {
+        membership::join(&node, &charter).unwrap();
+        drop(node);
+        Node::open(&dir.join(name), &Passphrase::new("a passphrase for tests".into())).unwrap()
+    };
+    nodes.into_iter().zip(names).map(join).collect()
+}
+
+fn indicator(value: &str) -> StixObject {
+    StixObject::indicator(&Observable::guess(value).unwrap(), None, None, now())
+}
+
+fn changed(object: &StixObject, key: &str, value: serde_json::Value) -> StixObject {
+    let mut object = object.to_value();
+    object[key] = value;
+    StixObject::parse(object).unwrap()
+}
+
+fn import(node: &Node, objects: Vec<StixObject>) {
+    let rows = objects.into_iter().map(|object| Row::new(1, false, Ok(object))).collect();
+    node.import_indicators(rows, now(), &mut |_| ()).unwrap();
+}
+
+#[test]
+fn a_draft_that_cannot_be_signed_is_refused_by_itself_and_the_others_go_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = federation(dir.path(), &["A"]);
+    let ahead = Instant::of(now().plus_seconds(100_000)).to_string();
+    import(
+        &nodes[0],
+        vec![
+            indicator("good.example"),
+            changed(&indicator("ahead.example"), "modified", json!(ahead)),
+            changed(&indicator("long.example"), "x_long", json!("x".repeat(31_900))),
+            indicator("revoked.example").revoked_at(now()),
+        ],
+    );
+    let (report, announced) = nodes[0].publish(Some(Tlp::Green), true, now()).unwrap();
+    let mut refused: Vec<&str> = report.refused.iter().map(|found| found.reason.as_str()).collect();
+    refused.sort_unstable();
+    assert_eq!((announced.len(), refused.len(), report.published), (1, 3, 1), "{report:?}");
+    for (reason, part) in refused.iter().zip(["dated ahead", "revoked", "too long"]) {
+        assert!(reason.contains(part), "{reason}");
+    }
+    // What went out can be taken back.
+    let listed = nodes[0].indicators().unwrap();
+    let out = listed.iter().find(|entry| !entry.is_draft()).unwrap();
+    assert_eq!(nodes[0].revoke(out.object.id(), now()).unwrap().0.published, 1);
+}
+
+#[test]
+fn nobody_outside_revokes_or_changes_what_this_node_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = federation(dir.path(), &["A"]);
+    let node = &nodes[0];
+    import(node, vec![indicator("own.example")]);
+    node.publish(Some(Tlp::Green), true, now()).unwrap();
+    let own = node.indicators().unwrap()[0].object.clone();
+    let later = Instant::of(now().plus_seconds(9)).to_string();
+    let given = vec![
+        changed(&changed(&own, "modified", json!(later)), "name", json!("another word")),
+        indicator("else.example"),
+        own.clone().revoked_at(now()),
+        indicator("gone.example").revoked_at(now()),
+    ];
+    node.take_in("partner", Landing::Foreign, given.clone(), now()).unwrap();
+    let moved = node.adopt(&ForeignChoice::Source("partner".into()), now()).unwrap();
+    let ForeignMoved { moved, drafts, refused } = moved;
+    // Two versions of one id lie under one source as one.
+    let kept = node.list_foreign().unwrap().len();
+    assert_eq!((moved, drafts, refused, kept), (1, 1, 2, 2));
+    let landed = node.take_in("partner", Landing::Drafts, given, now()).unwrap();
+    assert_eq!(landed, [Landed::Refused, Landed::Duplicate, Landed::Refused, Landed::Refused]);
+    let drafts: Vec<String> = node.library.drafts().unwrap().iter().map(|d| Found::what(&d.object)).collect();
+    assert_eq!(drafts, ["domain else.example"]);
+    assert_eq!(node.indicators().unwrap().iter().find(|e| e.object.id() == own.id()).unwrap().object, own);
+}
+
+#[test]
+fn a_sealed_batch_in_another_form_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, to]: [Node; 2] =
+        federation(dir.path(), &["A", "B"]).try_into().unwrap_or_else(|_| unreachable!());
+    import(&from, vec![indicator("red.example")]);
+    let (_, announced) = from.publish_to(Some(Tlp::Red), &["B".into()], true, now()).unwrap();
+    let json = from.documents.read(&announced[0].id).unwrap().unwrap();
+    let spaced = [json.as_slice(), b" "].concat();
+    assert!(to.accept(Spreading::Batch, &spaced, now()).is_err());
+    assert_eq!(to.documents.count(Spreading::Batch), 0);
+    to.accept(Spreading::Batch, &json, now()).unwrap();
+    assert_eq!((to.documents.count(Spreading::Batch), to.library.count().unwrap().0), (1, 1));
+}
