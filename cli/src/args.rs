@@ -13,7 +13,7 @@ use hedgerow_node::store::UserName;
 use hedgerow_protocol::privacy::MicroEpsilon;
 
 pub(crate) use federation::{Ask, Charter, CharterNew, Serve, Verify};
-pub(crate) use indicator::{Allow, Foreign, Indicator, Quarantine, Taxii, Token, Warnings};
+pub(crate) use indicator::{Allow, Foreign, Indicator, Quarantine, Sighting, Taxii, Token, Warnings};
 pub(crate) use people::{Key, Log, User};
 pub(crate) use record::{Attachment, Import, Record, RecordAdd, RecordSearch, Simulate};
 pub(crate) use upkeep::{Backup, Ledger, Restore};
@@ -94,6 +94,9 @@ pub(crate) enum Command {
         /// The incidents too, where files are given.
         #[arg(long)]
         records: bool,
+        /// Note what is found as sightings, for `ask --sightings`: in incidents on their day, in files today.
+        #[arg(long)]
+        remember: bool,
     },
     /// Let programs collect indicators over TAXII: their tokens.
     #[command(subcommand)]

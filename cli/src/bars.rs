@@ -1,11 +1,18 @@
 //! A release as a table with bars and intervals.
 
+use std::collections::BTreeMap;
+
 use hedgerow_node::api::Spent;
 use hedgerow_protocol::{
     release::{Margin, Range, Release},
     statistic::{Axis, AxisValues, Measure},
     vocabulary::UNKNOWN,
 };
+
+use crate::output::plain;
+
+/// What indicators look for, by STIX id.
+pub(crate) type Names = BTreeMap<String, String>;
 
 /// Rows shown; the rest are in the release.
 const ROWS: usize = 48;
@@ -19,14 +26,14 @@ struct Row {
 }
 
 /// The table of a release. Values below zero are noise; bars begin at zero.
-pub(crate) fn table(release: &Release) -> String {
+pub(crate) fn table(release: &Release, names: &Names) -> String {
     let axes = release.plan.axes();
     let mut rows: Vec<Row> = release
         .values
         .iter()
         .enumerate()
         .take(release.plan.groups())
-        .map(|(at, value)| Row { label: label(axes, &release.plan.cell(at)), value: *value })
+        .map(|(at, value)| Row { label: label(axes, &release.plan.cell(at), names), value: *value })
         .collect();
     let all = rows.len();
     let timed = axes.iter().any(|a| matches!(a.axis, Axis::Quarter | Axis::Year | Axis::Field(_)));
@@ -37,15 +44,22 @@ pub(crate) fn table(release: &Release) -> String {
     rows.truncate(ROWS);
     let half = i64::try_from(release.interval.half_width).unwrap_or(i64::MAX);
     let widest = rows.iter().map(|r| r.label.chars().count()).max().unwrap_or(0);
-    let most = rows.iter().map(|r| r.value.saturating_add(half)).max().unwrap_or(1).max(1);
+    // No more groups can have seen it than were asked.
+    let top = match release.plan.measure() {
+        Measure::Groups => i64::try_from(release.counted()).unwrap_or(i64::MAX),
+        _ => i64::MAX,
+    };
+    let most = rows.iter().map(|r| r.value.saturating_add(half).min(top)).max().unwrap_or(1).max(1);
     let what = match release.plan.measure() {
         Measure::Incidents => "incidents",
         Measure::People => "people",
+        Measure::Groups => "groups",
         Measure::Sum(b) | Measure::Mean(b) => b.field.unit(),
     };
     let mut text = format!("{:widest$}  {what:>9}  95% interval\n", "");
     for row in &rows {
-        let (low, high) = (row.value.saturating_sub(half).max(0), row.value.saturating_add(half).max(0));
+        let low = row.value.saturating_sub(half).clamp(0, top);
+        let high = row.value.saturating_add(half).clamp(0, top);
         let interval = format!("{low} to {high}");
         let bar = bar(row.value, half, most);
         text.push_str(&format!("{:widest$}  {:>9}  {interval:<16} {bar}\n", row.label, row.value));
@@ -62,8 +76,9 @@ pub(crate) fn ranges(release: &Release, ranges: &[Option<Range>], axes: usize, w
     let kept = all.get(..axes).unwrap_or(all);
     // Groups that share the values of the kept axes follow one another.
     let step: usize = all.iter().skip(kept.len()).map(|a| a.values.len()).product();
-    let labels: Vec<String> =
-        (0..ranges.len()).map(|at| label(kept, &release.plan.cell(at * step.max(1)))).collect();
+    let labels: Vec<String> = (0..ranges.len())
+        .map(|at| label(kept, &release.plan.cell(at * step.max(1)), &Names::new()))
+        .collect();
     let widest = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0);
     let mut text = format!("{:widest$}  {what:>9}  95% range\n", "");
     for (label, range) in labels.iter().zip(ranges).take(ROWS) {
@@ -88,7 +103,7 @@ pub(crate) fn margins(release: &Release, margins: &[Margin]) -> String {
         let all = own.len();
         own.truncate(ROWS / 4);
         text.push_str(&format!("By {} alone (post-processed: sums of the above):\n", axis.axis));
-        let words = own.iter().map(|m| label(std::slice::from_ref(axis), &[m.value.as_str()]));
+        let words = own.iter().map(|m| label(std::slice::from_ref(axis), &[m.value.as_str()], &Names::new()));
         let words: Vec<String> = words.collect();
         let widest = words.iter().map(|w| w.chars().count()).max().unwrap_or(0);
         for (words, m) in words.iter().zip(&own) {
@@ -126,7 +141,7 @@ fn bar(value: i64, half: i64, most: i64) -> String {
 }
 
 /// The codes of a cell with what they mean.
-fn label(axes: &[AxisValues], codes: &[&str]) -> String {
+fn label(axes: &[AxisValues], codes: &[&str], names: &Names) -> String {
     if axes.is_empty() {
         return "all".into();
     }
@@ -137,6 +152,7 @@ fn label(axes: &[AxisValues], codes: &[&str]) -> String {
                 if e.code == e.label { e.label.to_owned() } else { format!("{} {}", e.code, e.label) }
             },
         ),
+        Axis::Indicator => names.get(*code).map_or_else(|| (*code).to_owned(), |what| plain(what)),
         Axis::Quarter | Axis::Year => (*code).to_owned(),
         Axis::Field(_) if *code == UNKNOWN => UNKNOWN.to_owned(),
         Axis::Field(field) => format!("{code} {}", field.unit()),

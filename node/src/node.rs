@@ -22,7 +22,8 @@ use crate::{
     },
     store::{
         Attachments, Clients, Documents, Foreign, Journal, KdfParams, Ledger, Library, Passphrase, People,
-        Records, Role, Rounds, Settings, Share, StoreError, Unlock, User, UserName, Vault, WordKey,
+        Records, Role, Rounds, Settings, Share, Sightings, StoreError, Unlock, User, UserName, Vault,
+        WordKey,
     },
 };
 
@@ -34,6 +35,7 @@ pub struct Node {
     pub(crate) documents: Documents,
     pub(crate) library: Library,
     pub(crate) foreign: Foreign,
+    pub(crate) sightings: Sightings,
     pub(crate) clients: Clients,
     pub(crate) rounds: Rounds,
     pub(crate) attachments: Attachments,
@@ -157,6 +159,7 @@ impl Node {
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::open(Arc::clone(&vault))?,
             foreign: Foreign::new(Arc::clone(&vault)),
+            sightings: Sightings::open(Arc::clone(&vault))?,
             clients: Clients::new(Arc::clone(&vault)),
             rounds: Rounds::new(Arc::clone(&vault)),
             journal: Journal::new(Arc::clone(&vault)),

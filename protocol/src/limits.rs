@@ -37,6 +37,8 @@ pub const TEXT_BYTES: usize = 512;
 pub const CELLS: usize = 4096;
 /// Dimensions in one `group by`.
 pub const DIMENSIONS: usize = 3;
+/// Indicators whose sightings one question asks for.
+pub const SIGHTED: usize = 100;
 /// Codes listed in one `where` condition.
 pub const CODES: usize = 256;
 

@@ -72,6 +72,9 @@ impl FromStr for Timestamp {
 pub struct Day(Date);
 
 impl Day {
+    /// The first there is: 1970-01-01.
+    pub const FIRST: Self = Self(jiff::civil::date(1970, 1, 1));
+
     /// The day, from year (1970 to 9999), month and day of month.
     pub fn new(year: i16, month: i8, day: i8) -> Result<Self, TimeError> {
         Self::checked(Date::new(year, month, day).map_err(|_| TimeError::Day)?)

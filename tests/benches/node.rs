@@ -157,6 +157,7 @@ fn statistics(records: u64) {
                 mode: Mode::Local,
                 charter: node.charter().unwrap().id(),
                 measure,
+                indicators: vec![],
                 conditions: vec![],
                 period: Some(period()),
                 group_by: vec![Axis::Coded(Dimension::Tactic), Axis::Quarter],

@@ -146,6 +146,7 @@ fn query(charter: &Signed<Charter>, quarters: i32) -> Query {
         mode: Mode::Round,
         charter: charter.id(),
         measure: Measure::People,
+        indicators: vec![],
         conditions: vec![],
         period: Some(Period { from: last.plus(1 - quarters), to: last }),
         group_by: vec![Axis::Coded(Dimension::Tactic), Axis::Quarter],

@@ -83,6 +83,7 @@ impl World {
             charter: self.charter.id(),
             mode: Mode::Round,
             measure: Measure::People,
+            indicators: vec![],
             conditions: vec![],
             period: None,
             group_by: vec![Axis::Coded(axis)],

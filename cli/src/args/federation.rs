@@ -123,6 +123,13 @@ pub(crate) struct Ask {
     /// bins, which `--by NUMBER` shows as a histogram.
     #[arg(long, value_name = "NUMBER[:Q]", value_parser = quantile, conflicts_with = "count")]
     pub(crate) quantile: Option<(Field, f64)>,
+    /// How many groups saw each of these published indicators: values or STIX ids. By quarter or year, too, with --by.
+    /// Nobody learns which groups.
+    #[arg(
+        long, value_delimiter = ',', value_name = "INDICATOR,…",
+        conflicts_with_all = ["count", "sum", "mean", "quantile", "conditions"]
+    )]
+    pub(crate) sightings: Vec<String>,
     /// Axes of the answer, such as tactic,quarter.
     #[arg(long, value_delimiter = ',', value_name = "AXIS,…")]
     pub(crate) by: Vec<Axis>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use hedgerow_node::{api::ForeignChoice, store::Landing};
-use hedgerow_protocol::indicator::Tlp;
+use hedgerow_protocol::{indicator::Tlp, time::Day};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Indicator {
@@ -54,6 +54,10 @@ pub(crate) enum Indicator {
     /// Keep a local list of what is no attack here: it undoes a false alarm for this node alone.
     #[command(subcommand)]
     Allow(Allow),
+    /// Note what this group saw. It stays here; `hedgerow ask --sightings` counts how many groups saw something, and
+    /// not which.
+    #[command(subcommand)]
+    Sighting(Sighting),
     /// Look at what came from others and would harm people if it were blocked, or names somebody of this vault.
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -186,6 +190,29 @@ pub(crate) enum Allow {
     Remove {
         /// The value.
         value: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sighting {
+    /// Note that something was seen.
+    Add {
+        /// A domain, URL, address or hash, a kind and a value in quotes, such as "process agentd", or the STIX id of an
+        /// indicator.
+        what: String,
+        /// When: the day of the record, or today, if not given.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        on: Option<Day>,
+        /// In which incident. It counts if its person lets it be counted.
+        #[arg(long, value_name = "NUMBER")]
+        record: Option<u64>,
+    },
+    /// Show what was noted.
+    List,
+    /// Forget what was noted of a value or an indicator.
+    Remove {
+        /// The value or STIX id.
+        what: String,
     },
 }
 

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::{
-    api::{Command, ExpectedView, Outcome, Question},
+    api::{
+        Command, ExpectedView, Outcome, Question,
+        library::{LibraryCommand, LibraryOutcome},
+    },
     flow::membership,
     node::now,
 };
@@ -16,7 +19,7 @@ use hedgerow_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, read, write};
+use super::{Context, library, read, write};
 use crate::{
     args::{Ask, Verify},
     bars,
@@ -28,13 +31,14 @@ const QUARTERS: i32 = 8;
 
 pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
     let mut question = question(ask)?;
+    let names = names(context, &ask.sightings)?;
     if ask.dry_run || ask.target_error.is_some() {
         let expected = expect(context, question.clone(), ask.target_error)?;
         if ask.dry_run {
             if context.json {
                 output::json(&expected)?;
             } else {
-                forecast(&expected, ask.mean.is_some());
+                forecast(&expected, question.measure);
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -57,15 +61,26 @@ pub(crate) fn run(context: &Context, ask: &Ask) -> anyhow::Result<ExitCode> {
     if context.json {
         output::json(&summary(&release, verified, &file.display().to_string(), quantile)?)?;
     } else {
-        shown(&release, quantile)?;
+        shown(&release, quantile, &names)?;
         println!("The release is in {}; `hedgerow verify` checks it anywhere.", file.display());
     }
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// What the indicators that are asked about look for.
+fn names(context: &Context, sightings: &[String]) -> anyhow::Result<bars::Names> {
+    if sightings.is_empty() {
+        return Ok(bars::Names::new());
+    }
+    let named = LibraryCommand::Named { named: sightings.to_vec() };
+    let LibraryOutcome::Named(named) = library::ask(context, named)? else { bail!("another answer came") };
+    Ok(named.into_iter().map(|one| (one.id, one.what)).collect())
+}
+
 fn question(ask: &Ask) -> anyhow::Result<Question> {
     let mut group_by = ask.by.clone();
     let measure = match (ask.sum, ask.mean, ask.quantile) {
+        _ if !ask.sightings.is_empty() => Measure::Groups,
         (Some(bounded), ..) => Measure::Sum(bounded),
         (None, Some(bounded), _) => Measure::Mean(bounded),
         (None, None, Some((field, _))) => {
@@ -78,6 +93,7 @@ fn question(ask: &Ask) -> anyhow::Result<Question> {
     };
     Ok(Question {
         measure,
+        indicators: ask.sightings.clone(),
         conditions: conditions(&ask.conditions)?,
         period: period(ask)?,
         group_by,
@@ -98,7 +114,7 @@ fn expect(context: &Context, question: Question, half_width: Option<u64>) -> any
 }
 
 /// What a question would cost, for people.
-fn forecast(e: &ExpectedView, mean: bool) {
+fn forecast(e: &ExpectedView, measure: Measure) {
     let cost = if e.free {
         format!("nothing: it was answered in {}, and gets the same figures", e.release_period)
     } else {
@@ -109,9 +125,10 @@ fn forecast(e: &ExpectedView, mean: bool) {
     };
     println!("Cost: {cost}.");
     println!(
-        "{} {}; one person counts in at most {} with at most {} each.",
+        "{} {}; {} at most {} with at most {} each.",
         e.groups,
         if e.groups == 1 { "figure" } else { "figures" },
+        changes(measure),
         e.cells_per_person,
         e.per_cell
     );
@@ -125,7 +142,7 @@ fn forecast(e: &ExpectedView, mean: bool) {
             Mode::Local => "each member with its own noise",
         }
     );
-    if mean {
+    if matches!(measure, Measure::Mean(_)) {
         // The noise of a mean over n incidents is at most that of its sums over n.
         let of = |n: f64| digits(1.96 * e.deviation / n);
         println!(
@@ -145,6 +162,14 @@ fn forecast(e: &ExpectedView, mean: bool) {
     }
     println!("Guarantee: {}.", guaranteed(&e.guarantee));
     println!("Nothing was asked and nothing spent.");
+}
+
+/// Whose part in an answer is bounded.
+fn changes(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Groups => "all that one group saw changes",
+        _ => "one person counts in",
+    }
 }
 
 /// A figure with decimals as long as they tell something.
@@ -223,13 +248,17 @@ fn summary(
 }
 
 /// A release as people look at it.
-pub(crate) fn shown(release: &Signed<Release>, quantile: Option<f64>) -> anyhow::Result<()> {
+pub(crate) fn shown(
+    release: &Signed<Release>,
+    quantile: Option<f64>,
+    names: &bars::Names,
+) -> anyhow::Result<()> {
     let r = release.document();
     let estimates = r.estimates();
     let axes = r.plan.axes().len();
     match estimates.means() {
         Some(means) => println!("{}", bars::ranges(r, &means, axes, "mean")),
-        None => println!("{}", bars::table(r)),
+        None => println!("{}", bars::table(r, names)),
     }
     if let Some(q) = quantile {
         match estimates.quantile(q) {
@@ -245,19 +274,29 @@ pub(crate) fn shown(release: &Signed<Release>, quantile: Option<f64>) -> anyhow:
         0 => String::new(),
         n => format!("{n} consented and were not counted, "),
     };
+    let sightings = r.plan.measure() == Measure::Groups;
+    let uncovered = match sightings {
+        true => "what groups did not notice".to_owned(),
+        false => format!(
+            "what the bound of {} cells a person cut off, nor who never reported",
+            r.plan.cells_per_person()
+        ),
+    };
     println!(
-        "{} members contributed, {not_counted}{} refused, {} were silent. {}; the intervals cover the noise, not what \
-         the bound of {} cells a person cut off, nor who never reported.",
+        "{} members contributed, {not_counted}{} refused, {} were silent. {}; the intervals cover the noise, not \
+         {uncovered}.",
         r.counted(),
         r.refusals.len(),
         r.silent.len(),
         match r.mode {
             Mode::Local => "Each added its own noise",
             Mode::Round => "Each added a share of the noise, and only the sum was seen",
-        },
-        r.plan.cells_per_person()
+        }
     );
     println!("Guarantee: {}.", guaranteed(&r.guarantee));
+    if sightings {
+        println!("It covers all that one group saw: what it saw is as well hidden as one person is.");
+    }
     println!(
         "Spent at each node: epsilon {}. The same question is free until the period {} ends.",
         r.plan.epsilon(),
@@ -278,7 +317,7 @@ pub(crate) fn verify(context: &Context, verify: &Verify) -> anyhow::Result<ExitC
     let holds = report.holds();
     if let Some(release) = report.unverified().filter(|_| verify.show && holds && !context.json) {
         let numbers = release.document().estimates().number().is_some();
-        shown(release, numbers.then_some(0.5))?;
+        shown(release, numbers.then_some(0.5), &bars::Names::new())?;
     }
     if context.json {
         output::json(&json!({ "verified": holds, "checks": report.checks() }))?;

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use hedgerow_node::{
-    api::{Command, ImportOptions, IndicatorsImported, Outcome, Question, Status, socket},
+    api::{
+        Command, ImportOptions, IndicatorsImported, Outcome, Question, Status, library::LibraryCommand,
+        socket,
+    },
     flow::{
         indicator::Published,
         intake::Imported,
@@ -30,7 +33,12 @@ use hedgerow_protocol::{
 use serde_json::{Value, json};
 
 use super::{Context, ask, write};
-use crate::{args::Demo, output, session};
+use crate::{
+    args::Demo,
+    bars,
+    output::{self, plain},
+    session,
+};
 
 /// The nodes. No organisation of such a name is meant.
 const NAMES: [&str; 5] = ["Hawthorn Desk", "Blackthorn Clinic", "Hazel Watch", "Dogwood Legal", "Elder Line"];
@@ -363,9 +371,11 @@ fn made_up_indicators() -> String {
     text
 }
 
-/// Two questions; each release is shown and checked from its file alone.
+/// Three questions; each release is shown and checked from its file alone.
 fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Result<Vec<Value>> {
     let (from, to) = recent_quarters(now(), 4);
+    let names = seen(dir, talk)?;
+    let sighted: Vec<String> = names.keys().cloned().collect();
     let asked = [
         (
             "How many incidents, by tactic?",
@@ -373,6 +383,7 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
             home(dir, 1),
             Question {
                 measure: Measure::Incidents,
+                indicators: vec![],
                 conditions: vec![],
                 period: None,
                 group_by: vec![Axis::Coded(Dimension::Tactic)],
@@ -390,6 +401,7 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
             home(dir, 2),
             Question {
                 measure: Measure::People,
+                indicators: vec![],
                 conditions: vec![Condition {
                     dimension: Dimension::Origin,
                     any_of: ORIGINS.map(str::to_owned).to_vec(),
@@ -403,6 +415,24 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
                 local: false,
             },
             "by-origin-and-quarter.json",
+        ),
+        (
+            "How many groups saw this indicator?",
+            NAMES[3],
+            home(dir, 3),
+            Question {
+                measure: Measure::Groups,
+                indicators: sighted,
+                conditions: vec![],
+                period: None,
+                group_by: vec![],
+                cells_per_person: None,
+                purpose: "research".into(),
+                need: "Whom to warn first".into(),
+                epsilon: demo.epsilon,
+                local: false,
+            },
+            "sightings.json",
         ),
     ];
     let mut releases = Vec::new();
@@ -419,7 +449,7 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
         let verified = report.holds();
         let release: Signed<Release> = envelope.open()?;
         if !quiet {
-            ask::shown(&release, None)?;
+            ask::shown(&release, None, &names)?;
             let held = report.checks().iter().filter(|c| c.holds).count();
             println!("Verified offline: {held} of {} checks hold.", report.checks().len());
         }
@@ -430,6 +460,21 @@ fn questions(dir: &Path, demo: &Demo, talk: &Talk, quiet: bool) -> anyhow::Resul
         }));
     }
     Ok(releases)
+}
+
+/// Four of the five groups note that they saw one of the indicators. Gives its id with what it looks for.
+fn seen(dir: &Path, talk: &Talk) -> anyhow::Result<bars::Names> {
+    let Outcome::Indicators(list) = call(&home(dir, 0), &Command::IndicatorList)? else {
+        bail!("the indicators were not listed")
+    };
+    let one = list.iter().find(|one| one.kind == "indicator" && one.state == "published");
+    let one = one.context("no indicator is published")?;
+    for n in 0..4 {
+        let action = LibraryCommand::Sight { what: one.id.clone(), day: None, record: None };
+        call(&home(dir, n), &Command::Library { action })?;
+    }
+    talk.say(&format!("Four groups note, each for itself, that they saw {}.", plain(&one.what)));
+    Ok([(one.id.clone(), one.what.clone())].into())
 }
 
 fn go_on(dir: &Path, passphrase_file: &Path) {

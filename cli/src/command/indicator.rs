@@ -56,6 +56,7 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
             return published(context, context.session.run(&command, "publishing")?);
         }
         Indicator::Allow(allow) => return library::allow(context, allow),
+        Indicator::Sighting(sighting) => return library::sighting(context, sighting),
         Indicator::Quarantine(quarantine) => return library::quarantine(context, quarantine),
         Indicator::Warnings(warnings) => return library::warnings(context, warnings),
         Indicator::Prove { id, out } => return library::prove(context, id, out.as_deref()),

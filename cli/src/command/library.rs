@@ -15,11 +15,11 @@ use serde_json::json;
 
 use super::{Context, read, write};
 use crate::{
-    args::{Allow, Quarantine, Warnings},
+    args::{Allow, Quarantine, Sighting, Warnings},
     output::{self, plain},
 };
 
-fn ask(context: &Context, action: LibraryCommand) -> anyhow::Result<LibraryOutcome> {
+pub(super) fn ask(context: &Context, action: LibraryCommand) -> anyhow::Result<LibraryOutcome> {
     match context.session.run(&Command::Library { action }, "reading")? {
         Outcome::Library(outcome) => Ok(*outcome),
         _ => bail!("the node answered another question"),
@@ -41,6 +41,29 @@ pub(crate) fn allow(context: &Context, allow: Allow) -> anyhow::Result<ExitCode>
         for one in &list {
             println!("{:<10} {}  {} {}", one.kind, plain(&one.value), one.at, plain(&one.note));
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn sighting(context: &Context, sighting: Sighting) -> anyhow::Result<ExitCode> {
+    let (action, done) = match sighting {
+        Sighting::Add { what, on, record } => (LibraryCommand::Sight { what, day: on, record }, "noted"),
+        Sighting::Remove { what } => (LibraryCommand::Unsight { what }, "forgotten"),
+        Sighting::List => (LibraryCommand::Sightings, ""),
+    };
+    match ask(context, action)? {
+        LibraryOutcome::Sighted(count) if context.json => output::json(&json!({ "sightings": count }))?,
+        LibraryOutcome::Sighted(0) if done == "noted" => println!("This was noted before."),
+        LibraryOutcome::Sighted(count) => println!("{count} {done}."),
+        LibraryOutcome::Sightings(list) if context.json => output::json(&list)?,
+        LibraryOutcome::Sightings(list) if list.is_empty() => println!("No sighting was noted."),
+        LibraryOutcome::Sightings(list) => {
+            for one in &list {
+                let of = one.sighted.record.map_or_else(String::new, |n| format!("  record {n}"));
+                println!("{}  {}{of}", one.sighted.day, plain(&one.sighted.what));
+            }
+        }
+        _ => bail!("another answer came"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,10 +11,16 @@ use hedgerow_node::{
 use super::Context;
 use crate::output::{self, plain};
 
-pub(crate) fn run(context: &Context, paths: &[PathBuf], records: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    context: &Context,
+    paths: &[PathBuf],
+    records: bool,
+    remember: bool,
+) -> anyhow::Result<ExitCode> {
     let records = records || paths.is_empty();
     let paths = paths.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-    let Outcome::Matches(matches) = context.session.run(&Command::Match { paths, records }, "looking")?
+    let Outcome::Matches(matches) =
+        context.session.run(&Command::Match { paths, records, remember }, "looking")?
     else {
         bail!("the node answered another question")
     };
@@ -23,7 +29,7 @@ pub(crate) fn run(context: &Context, paths: &[PathBuf], records: bool) -> anyhow
         return Ok(ExitCode::SUCCESS);
     }
     matches.found.iter().for_each(show);
-    let Matches { looked_for, skipped, records, files, lines, more, unread, .. } = *matches;
+    let Matches { looked_for, skipped, records, files, lines, more, unread, remembered, .. } = *matches;
     for file in &unread {
         eprintln!(
             "Not looked at to its end: {}: {}",
@@ -38,6 +44,9 @@ pub(crate) fn run(context: &Context, paths: &[PathBuf], records: bool) -> anyhow
         "{looked_for} values looked for in {records} incidents and {files} files of {lines} lines; {skipped} values are too \
          short to be looked for."
     );
+    if let Some(new) = remembered {
+        eprintln!("{new} new sightings noted.");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

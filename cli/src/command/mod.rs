@@ -49,7 +49,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&context, &ask),
         Command::Verify(verify) => ask::verify(&context, &verify),
         Command::Indicator(indicator) => indicator::run(&context, indicator),
-        Command::Match { paths, records } => matching::run(&context, &paths, records),
+        Command::Match { paths, records, remember } => matching::run(&context, &paths, records, remember),
         Command::Taxii(taxii) => taxii::run(&context, taxii),
         Command::User(user) => people::user(&context, user),
         Command::Key(key) => people::key(&context, key),

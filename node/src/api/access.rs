@@ -47,6 +47,7 @@ impl Command {
             }
             Self::TaxiiTokenList => (Action::ClientList, nothing()),
             Self::Match { records: true, .. } => (Action::RecordMatch, "all records".into()),
+            Self::Match { remember: true, .. } => (Action::IndicatorRule, "note what files hold".into()),
             Self::Match { .. } => (Action::FileMatch, nothing()),
             Self::IndicatorPull { .. } => (Action::IndicatorImport, "what a server offers".into()),
             Self::ForeignList => (Action::IndicatorList, nothing()),
@@ -60,6 +61,8 @@ impl Command {
 impl LibraryCommand {
     fn access(&self) -> (Action, String) {
         match self {
+            // For whoever may ask; the ids are in the release.
+            Self::Named { .. } => (Action::Expect, String::new()),
             Self::Quarantine | Self::Allowed | Self::Prove { .. } | Self::TwoStories => {
                 (Action::IndicatorList, String::new())
             }
@@ -67,6 +70,13 @@ impl LibraryCommand {
             Self::WarningLists { .. } => (Action::IndicatorRule, "which warning lists are used".into()),
             Self::Rule { all: true, .. } => (Action::IndicatorRule, "all in quarantine".into()),
             Self::Rule { ids, .. } => (Action::IndicatorRule, format!("{} in quarantine", ids.len())),
+            // Which record it was in is for those who may look into records.
+            Self::Sight { record: Some(record), .. } => {
+                (Action::RecordMatch, format!("a sighting in record {record}"))
+            }
+            Self::Sightings => (Action::RecordMatch, "every sighting".into()),
+            Self::Sight { record: None, .. } => (Action::IndicatorRule, "a sighting".into()),
+            Self::Unsight { .. } => (Action::IndicatorRule, "forget sightings".into()),
             Self::Allow { .. } => (Action::IndicatorRule, "allow a value".into()),
             Self::Disallow { .. } => (Action::IndicatorRule, "allow a value no more".into()),
         }

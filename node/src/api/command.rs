@@ -41,6 +41,9 @@ pub struct ImportOptions {
 pub struct Question {
     /// What is counted.
     pub measure: Measure,
+    /// The indicators whose sightings are counted: STIX ids, or values that published ones look for.
+    #[serde(default)]
+    pub indicators: Vec<String>,
     /// Conditions.
     pub conditions: Vec<Condition>,
     /// Quarters; none for all time.
@@ -226,6 +229,9 @@ pub enum Command {
         paths: Vec<PathBuf>,
         /// Its incidents, too.
         records: bool,
+        /// Note what is found as sightings.
+        #[serde(default)]
+        remember: bool,
     },
     /// Lists what came from outside the federation and was not adopted.
     ForeignList,

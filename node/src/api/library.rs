@@ -6,7 +6,7 @@ use hedgerow_protocol::{
     document::{Charter, Signed},
     id::{Id, NodeId},
     indicator::{ObjectProof, Tlp},
-    time::Timestamp,
+    time::{Day, Timestamp},
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,10 @@ use crate::{
     flow::{
         indicator::{Quarantined, TwoStories},
         lint::ListsRead,
+        sighting::Named,
     },
     node::{Node, now},
-    store::{Allowed, Verdict},
+    store::{Allowed, Noted, RecordNumber, Verdict},
 };
 
 /// Something to be done with the library.
@@ -56,6 +57,27 @@ pub enum LibraryCommand {
         /// Use none.
         none: bool,
     },
+    /// Notes that this group saw something.
+    Sight {
+        /// A value, or the STIX id of an indicator.
+        what: String,
+        /// The day; that of the record, or today, if not given.
+        day: Option<Day>,
+        /// In which record.
+        record: Option<u64>,
+    },
+    /// Every sighting noted here.
+    Sightings,
+    /// Which published indicators these are, by STIX id or by value.
+    Named {
+        /// Ids or values.
+        named: Vec<String>,
+    },
+    /// Forgets the sightings of something.
+    Unsight {
+        /// A value, or the STIX id of an indicator.
+        what: String,
+    },
     /// The proof of one object.
     Prove {
         /// Its STIX id.
@@ -77,6 +99,12 @@ pub enum LibraryOutcome {
     Allowed(Vec<Allowed>),
     /// Of [`LibraryCommand::WarningLists`].
     WarningLists(ListsRead),
+    /// Of [`LibraryCommand::Sight`]: how many are new; of [`LibraryCommand::Unsight`]: how many were forgotten.
+    Sighted(usize),
+    /// Of [`LibraryCommand::Named`], in their order.
+    Named(Vec<Named>),
+    /// Of [`LibraryCommand::Sightings`].
+    Sightings(Vec<Noted>),
     /// Of [`LibraryCommand::Prove`].
     Proof(Box<ObjectProof>),
     /// Of [`LibraryCommand::TwoStories`].
@@ -117,6 +145,12 @@ pub(super) fn run(node: &Node, command: LibraryCommand) -> Result<LibraryOutcome
             let change = if none { Some(None) } else { folder.map(Some) };
             LibraryOutcome::WarningLists(node.warning_lists(change)?)
         }
+        LibraryCommand::Sight { what, day, record } => {
+            LibraryOutcome::Sighted(node.sight(&what, day, record.map(RecordNumber), now())?)
+        }
+        LibraryCommand::Named { named } => LibraryOutcome::Named(node.published_as(&named)?),
+        LibraryCommand::Sightings => LibraryOutcome::Sightings(node.sightings()),
+        LibraryCommand::Unsight { what } => LibraryOutcome::Sighted(node.forget_sightings(&what)?),
         LibraryCommand::Prove { id } => LibraryOutcome::Proof(Box::new(node.prove(&id)?)),
         LibraryCommand::TwoStories => LibraryOutcome::TwoStories(node.two_stories()?),
     })

@@ -192,9 +192,12 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         Command::IndicatorPull { from } => {
             node.pull(&from, now(), &mut |read| progress(read, None)).map(Outcome::Pulled)
         }
-        Command::Match { paths, records } => {
-            let matches =
+        Command::Match { paths, records, remember } => {
+            let mut matches =
                 node.find_matches(&paths, records, now(), &mut |done, of| progress(done, Some(of)))?;
+            if remember {
+                matches.remembered = Some(node.remember(&matches, now())?);
+            }
             Ok(Outcome::Matches(Box::new(matches)))
         }
         Command::ForeignList => {
@@ -238,6 +241,7 @@ fn dated(node: &Node, question: Question, at: Timestamp) -> Result<Query, NodeEr
         mode: if round { Mode::Round } else { Mode::Local },
         charter: charter.id(),
         measure: question.measure,
+        indicators: node.published_as(&question.indicators)?.into_iter().map(|one| one.id).collect(),
         conditions: question.conditions,
         period: question.period,
         group_by: question.group_by,

@@ -534,7 +534,7 @@ fn member(charter: &Charter, name: &str) -> Result<NodeId, NodeError> {
 }
 
 /// A value with its kind before it, such as `domain evil.example`, or by itself.
-fn observable(text: &str) -> Result<Observable, NodeError> {
+pub(super) fn observable(text: &str) -> Result<Observable, NodeError> {
     let typed =
         text.trim().split_once(' ').and_then(|(kind, value)| Some((ObservableKind::named(kind)?, value)));
     let read = match typed {

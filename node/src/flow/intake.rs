@@ -73,7 +73,9 @@ impl Node {
     /// Erases one record. It is in no later statistic.
     pub fn erase_record(&self, number: RecordNumber) -> Result<(), NodeError> {
         if self.records.erase(number)? {
-            Ok(self.attachments.remove_all(number)?)
+            self.attachments.remove_all(number)?;
+            self.sightings.forget(|one| one.record == Some(number.0))?;
+            Ok(())
         } else {
             Err(NodeError::input(format!("there is no record {number}")))
         }

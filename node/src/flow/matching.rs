@@ -54,6 +54,9 @@ pub struct Matches {
     pub more: u64,
     /// Files that were not looked at, or not to their end.
     pub unread: Vec<Unread>,
+    /// How many new sightings were noted of it, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<usize>,
 }
 
 /// One indicator in one place.

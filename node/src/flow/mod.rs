@@ -16,6 +16,7 @@ pub mod pull;
 mod round;
 pub mod search;
 pub mod serve;
+pub mod sighting;
 pub mod spread;
 pub mod statistic;
 pub mod upgrade;

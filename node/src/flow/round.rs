@@ -302,9 +302,7 @@ impl Host for Desk<'_> {
     }
 
     fn count(&mut self, plan: &Plan) -> Result<Exact, NodeError> {
-        let key = self.node.vault.sample_key();
-        let exact = self.node.with_facets(|facets| Exact::count(plan, facets, &key))?;
-        exact.map_err(NodeError::input)
+        self.node.exact(plan)
     }
 
     fn kept(&mut self, plan: &Id<Plan>) -> Result<Option<NoisedShare>, NodeError> {

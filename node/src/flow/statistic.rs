@@ -8,7 +8,7 @@ use hedgerow_protocol::{
     limits,
     privacy::{AuthoriseError, Charge, OverBudget},
     release::{Release, ReleaseError, fits},
-    statistic::{Contribution, Exact, Ground, Mode, Plan, Query, Refusal},
+    statistic::{Contribution, Exact, Ground, Measure, Mode, Plan, Query, Refusal},
     time::Timestamp,
 };
 
@@ -75,13 +75,22 @@ impl Node {
             // Charged, and its answer neither stored nor still to be made: a write failed before.
             Err(AuthoriseError::AlreadyCharged) => return Err(StoreError::Halted.into()),
         };
-        let key = self.vault.sample_key();
-        let exact = self.with_facets(|facets| Exact::count(&plan, facets, &key))?.map_err(flawed)?;
+        let exact = self.exact(&plan)?;
         let noised = exact.noise(permit, &mut random()).map_err(flawed)?;
         let contribution =
             Signed::new(noised.into_contribution(now), self.secret()).map_err(NodeError::input)?;
         federation.ledger.put_answer(&plan.id(), contribution.envelope())?;
         Ok(contribution.envelope().clone())
+    }
+
+    /// The counts of `plan` at this node.
+    pub(crate) fn exact(&self, plan: &Plan) -> Result<Exact, NodeError> {
+        let key = self.vault.sample_key();
+        let exact = match plan.measure() {
+            Measure::Groups => Exact::sightings(plan, self.seen(plan)?, &key),
+            _ => self.with_facets(|facets| Exact::count(plan, facets, &key))?,
+        };
+        exact.map_err(flawed)
     }
 
     /// The plan of a query that may be answered, or the ground on which it is refused.

@@ -204,6 +204,18 @@ impl Library {
         found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()
     }
 
+    /// What is published with a pattern and in use here; the latest, if it is more than one.
+    pub fn with_pattern(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let found = {
+            let index = self.index();
+            let row = index.with_pattern(shelf::pattern_key(key)).filter(|row| row.live());
+            row.and_then(|row| Some((*row, *index.lot(row)?)))
+        };
+        let entry = found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()?;
+        // Of a pattern the index knows a hash.
+        Ok(entry.filter(|e| e.object.pattern().is_some_and(|p| p.key() == key)))
+    }
+
     /// Who published a STIX id, if anybody did.
     pub fn owner(&self, id: &str) -> Option<NodeId> {
         self.index().held(&id_key(id)).map(|held| held.owner)

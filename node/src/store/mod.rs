@@ -29,6 +29,7 @@ mod root;
 mod rounds;
 mod settings;
 mod shelf;
+mod sightings;
 mod staging;
 mod tally;
 mod upgrade;
@@ -55,6 +56,7 @@ pub use records::{
 };
 pub use rounds::Rounds;
 pub use settings::{Policy, Restored, Settings};
+pub use sightings::{Noted, Sighted, Sightings};
 pub use upgrade::{OldRecord, Upgrade};
 pub use vault::{Kind, Txn, Vault, WordKey};
 

@@ -21,6 +21,6 @@ pub use lint::{Checks, Finding, Lint, Linted, lint, lint_against, objection};
 pub use observable::{Observable, ObservableError, ObservableKind};
 pub use pattern::{Pattern, Tree};
 pub use sealed::{Opened, SealedBatch};
-pub use stix::{IdSpace, Instant, Phase, StixError, StixObject};
+pub use stix::{IdSpace, Instant, Phase, StixError, StixObject, is_indicator_id};
 pub use tlp::Tlp;
 pub use warning::{Nobody, People, Terms, WarningError, WarningLists};

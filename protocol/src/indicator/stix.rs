@@ -170,6 +170,18 @@ pub struct StixObject {
     pattern: Option<Pattern>,
 }
 
+/// Whether `id` has the form of the STIX id of an indicator.
+pub fn is_indicator_id(id: &str) -> bool {
+    uuid_of("indicator", id).is_some()
+}
+
+/// The UUID in a STIX id of this kind. One spelling: an id in capitals would be another id to a careless reader.
+fn uuid_of(kind: &str, id: &str) -> Option<Uuid> {
+    let uuid = id.strip_prefix(kind)?.strip_prefix("--")?;
+    let spelled = uuid.len() == 36 && !uuid.bytes().any(|b| b.is_ascii_uppercase());
+    spelled.then(|| Uuid::try_parse(uuid).ok())?
+}
+
 impl StixObject {
     /// Checks a JSON value. Objects of STIX 2.0 are lifted to 2.1.
     pub fn parse(value: Value) -> Result<Self, StixError> {
@@ -220,10 +232,7 @@ impl StixObject {
         if !observable && !TYPES.contains(&kind) {
             return Err(StixError::Type(kind.chars().take(40).collect()));
         }
-        let uuid = text(&map, "id")?.strip_prefix(kind).and_then(|rest| rest.strip_prefix("--"));
-        // One spelling: an id in capitals would be another id to a careless reader.
-        let uuid = uuid.filter(|u| u.len() == 36 && !u.bytes().any(|b| b.is_ascii_uppercase()));
-        let uuid = uuid.and_then(|u| Uuid::try_parse(u).ok()).ok_or(StixError::Id)?;
+        let uuid = uuid_of(kind, text(&map, "id")?).ok_or(StixError::Id)?;
         let (created, modified) = if observable {
             // An id of version 5 says what the observable is; anyone may say the same again.
             if uuid.get_version_num() == 5 && cyber::id(kind, &map).as_deref() != Some(text(&map, "id")?) {

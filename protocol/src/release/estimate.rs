@@ -66,16 +66,22 @@ impl<'a> Estimates<'a> {
 
     /// The figures nearest to the raw ones, by least squares, that are not negative and sum to the raw total (or
     /// to 0, if that is negative). Their margins agree with one another, being sums of them. One a cell.
+    ///
+    /// Of sightings, whose sum means nothing: each between none and all members that were counted.
     pub fn consistent(&self) -> Vec<f64> {
+        if self.plan.measure() == Measure::Groups {
+            let most = self.counted as f64;
+            return self.values.iter().map(|v| (*v as f64).clamp(0.0, most)).collect();
+        }
         nearest_on_simplex(self.values)
     }
 
     /// The sums over all values of all other axes, axis by axis; none where there are not at least two axes, or
-    /// where a mean was asked for.
+    /// where a mean or sightings were asked for: a group may have seen several indicators.
     pub fn margins(&self) -> Result<Vec<Margin>, IntervalError> {
         let axes = self.plan.axes();
         let mut margins = Vec::new();
-        if axes.len() < 2 || self.plan.measure().parts() > 1 {
+        if axes.len() < 2 || !self.adds_up() {
             return Ok(margins);
         }
         for (place, axis) in axes.iter().enumerate() {
@@ -97,9 +103,14 @@ impl<'a> Estimates<'a> {
         Ok(margins)
     }
 
-    /// The sum of all cells, with its interval; of a mean there is none.
+    /// Whether sums of cells mean something.
+    fn adds_up(&self) -> bool {
+        self.plan.measure().parts() == 1 && self.plan.measure() != Measure::Groups
+    }
+
+    /// The sum of all cells, with its interval; of a mean and of sightings there is none.
     pub fn total(&self) -> Result<Option<(i64, u64)>, IntervalError> {
-        if self.plan.measure().parts() > 1 {
+        if !self.adds_up() {
             return Ok(None);
         }
         let sum = self.values.iter().fold(0i64, |s, v| s.saturating_add(*v));
@@ -169,7 +180,7 @@ impl<'a> Estimates<'a> {
     pub fn number(&self) -> Option<Field> {
         match self.plan.axes().last().map(|a: &AxisValues| a.axis)? {
             Axis::Field(field) => Some(field),
-            Axis::Coded(_) | Axis::Quarter | Axis::Year => None,
+            Axis::Indicator | Axis::Coded(_) | Axis::Quarter | Axis::Year => None,
         }
     }
 
@@ -244,6 +255,7 @@ mod tests {
             mode: Mode::Local,
             charter: signed_charter(5).id(),
             measure,
+            indicators: vec![],
             conditions: vec![],
             period: Some(Period { from: "2025-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() }),
             group_by: group_by.to_vec(),

@@ -22,6 +22,7 @@ fn question() -> Signed<Query> {
         mode: Mode::Local,
         charter: signed_charter(5).id(),
         measure: Measure::People,
+        indicators: vec![],
         conditions: vec![],
         period: Some(Period { from: "2025-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() }),
         group_by: vec![Axis::Coded(Dimension::Tactic)],

@@ -14,7 +14,7 @@ use crate::{
     limits,
     privacy::{Guarantee, MicroEpsilon},
     round::{Proven, Terms},
-    statistic::{Contribution, Ground, Mode, Plan, Query, Refusal},
+    statistic::{Contribution, Ground, Measure, Mode, Plan, Query, Refusal},
     time::Timestamp,
 };
 
@@ -258,8 +258,13 @@ fn plan(
         "plan",
         match &planned {
             Ok(plan) => Ok(format!(
-                "{} cells, one person counts in at most {} with {} each",
+                "{} cells, {} counts in at most {} with {} each",
                 plan.cells(),
+                match plan.measure() {
+                    // What one changes.
+                    Measure::Groups => "a member, by all that it saw,",
+                    _ => "one person",
+                },
                 plan.cells_per_person(),
                 plan.per_cell()
             )),

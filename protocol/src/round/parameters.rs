@@ -7,7 +7,7 @@ use crate::{
     document::{Charter, Flaw, Signed, charter::RoundPolicy},
     id::Id,
     privacy::{Accounting, AgainstMembers, Guarantee, Mechanism, MicroEpsilon},
-    statistic::{Mode, Plan},
+    statistic::{Measure, Mode, Plan},
 };
 
 /// Natural logarithm of the chance, for one federation, that any share of noise is cut at the edge of its range:
@@ -101,8 +101,11 @@ impl Terms {
         Ok(laplace(self, holding, None).ok().into_iter().chain(gaussian).collect())
     }
 
-    /// Most that one member counts in one cell; where numbers are summed, that many of the largest.
+    /// Most that one member counts in one cell: 1 where groups are counted; where numbers are summed, that many of the largest.
     pub fn most_in_cell(&self) -> u64 {
+        if self.plan.measure() == Measure::Groups {
+            return 1;
+        }
         u64::from(self.policy.most_in_cell) * u64::from(self.plan.measure().per_incident())
     }
 

@@ -20,6 +20,7 @@ pub(crate) fn query(members: u8, epsilon: &str) -> Query {
         charter: signed_charter_with_rounds(members).id(),
         mode: Mode::Round,
         measure: Measure::People,
+        indicators: vec![],
         conditions: vec![],
         period: Some(Period { from: "2025-Q1".parse().unwrap(), to: "2025-Q2".parse().unwrap() }),
         group_by: vec![Axis::Coded(Dimension::Tactic), Axis::Quarter],

@@ -5,11 +5,13 @@
 pub mod answer;
 pub mod plan;
 pub mod query;
+pub mod sighting;
 pub mod vector;
 
 pub use answer::{Contribution, Ground, Refusal};
 pub use plan::{Axis, AxisValues, Plan, PlanError};
 pub use query::{Bounded, Condition, Measure, Mode, Period, Query};
+pub use sighting::Sighting;
 pub use vector::{Exact, Noised, SampleKey};
 
 #[cfg(test)]

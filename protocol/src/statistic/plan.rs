@@ -21,6 +21,8 @@ use crate::{
 /// One direction in which an answer is broken down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Axis {
+    /// By indicator: of sightings, and of nothing else.
+    Indicator,
     /// By the codes of a dimension.
     Coded(Dimension),
     /// By calendar quarter.
@@ -34,6 +36,7 @@ pub enum Axis {
 impl fmt::Display for Axis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Indicator => f.write_str("indicator"),
             Self::Coded(dimension) => f.write_str(dimension.name()),
             Self::Quarter => f.write_str("quarter"),
             Self::Year => f.write_str("year"),
@@ -52,6 +55,7 @@ impl FromStr for Axis {
 
     fn from_str(s: &str) -> Result<Self, AxisError> {
         match s {
+            "indicator" => Ok(Self::Indicator),
             "quarter" => Ok(Self::Quarter),
             "year" => Ok(Self::Year),
             _ => (s.parse().map(Self::Coded))
@@ -115,6 +119,9 @@ pub enum PlanError {
     /// A bound looser than the charter's.
     #[error("one person may count in at most {0} cells by the charter")]
     LooserBound(u32),
+    /// What sightings cannot be asked by.
+    #[error("sightings are counted by indicator, and by quarter or year; nothing else is by indicator")]
+    Sightings,
     /// A round under a charter without rounds.
     #[error("the charter holds no rounds; ask in mode local")]
     NoRounds,
@@ -160,6 +167,13 @@ impl Plan {
         if query.mode == Mode::Round && policy.round.is_none() {
             return Err(PlanError::NoRounds);
         }
+        let sightings = query.measure == Measure::Groups;
+        let of_sightings = |axis: &Axis| matches!(axis, Axis::Quarter | Axis::Year);
+        if query.group_by.contains(&Axis::Indicator)
+            || sightings && !(query.conditions.is_empty() && query.group_by.iter().all(of_sightings))
+        {
+            return Err(PlanError::Sightings);
+        }
         let conditions = canonical_conditions(query)?;
         let axes = axes(query, &conditions, policy.cells)?;
         let groups: u64 = axes.iter().map(|a| a.values.len() as u64).product();
@@ -171,6 +185,8 @@ impl Plan {
             return Err(PlanError::LooserBound(policy.cells_per_person));
         }
         let asked = query.cells_per_person.unwrap_or(policy.cells_per_person);
+        // What a group saw may change altogether with one record or log: as many cells may be lost as are won.
+        let asked = if sightings { asked.saturating_mul(2) } else { asked };
         let plan = Self {
             charter: query.charter,
             release_period: policy.release_period.of(query.asked_at),
@@ -181,7 +197,7 @@ impl Plan {
             axes,
             cells_per_person: asked.min(u32::try_from(groups).unwrap_or(asked)),
             incidents_per_cell: match query.measure {
-                Measure::People => 1,
+                Measure::People | Measure::Groups => 1,
                 Measure::Incidents | Measure::Sum(_) | Measure::Mean(_) => policy.incidents_per_cell,
             },
             epsilon: query.epsilon,
@@ -224,9 +240,30 @@ impl Plan {
         self.groups() * self.measure.parts()
     }
 
-    /// C: most groups that one person counts in.
+    /// C: in how many groups of the axes' values one person, or where sightings are counted all that a member saw,
+    /// changes something.
     pub const fn cells_per_person(&self) -> u32 {
         self.cells_per_person
+    }
+
+    /// In how many of them one person, or the member, counts at most. Sightings that count in every cell change each
+    /// by one; those that are cut to C/2 cells may lose all of them and win as many.
+    pub(super) fn cells_counted(&self) -> usize {
+        let cells = self.cells_per_person as usize;
+        if self.measure == Measure::Groups && cells < self.groups() { cells / 2 } else { cells }
+    }
+
+    /// The period asked for.
+    pub(super) const fn period(&self) -> Option<Period> {
+        self.period
+    }
+
+    /// The indicators whose sightings are counted, in the order of the cells.
+    pub fn indicators(&self) -> &[String] {
+        match self.axes.first() {
+            Some(AxisValues { axis: Axis::Indicator, values }) => values,
+            _ => &[],
+        }
     }
 
     /// m: most incidents of one person that count in one group.
@@ -381,10 +418,19 @@ fn axes(
     if let Some((twice, _)) = asked.iter().zip(asked.iter().skip(1)).find(|(a, b)| a == b) {
         return Err(PlanError::Repeated(twice.to_string()));
     }
+    if query.measure == Measure::Groups {
+        asked.insert(0, Axis::Indicator);
+    }
     asked
         .into_iter()
         .map(|axis| {
             let values = match axis {
+                Axis::Indicator => {
+                    let mut ids = query.indicators.clone();
+                    ids.sort_unstable();
+                    ids.dedup();
+                    ids
+                }
                 Axis::Coded(dimension) => match conditions.iter().find(|c| c.dimension == dimension) {
                     Some(condition) => condition.any_of.clone(),
                     None => dimension.codes().iter().map(|e| e.code.to_owned()).collect(),
@@ -425,6 +471,8 @@ pub(super) struct Cells {
 }
 
 enum AxisIndex {
+    /// No record has a place on it.
+    Indicator,
     /// For each code of the dimension, its place on the axis.
     Coded(Dimension, Vec<Option<usize>>),
     Quarter {
@@ -453,6 +501,7 @@ impl Cells {
             .axes
             .iter()
             .map(|a| match a.axis {
+                Axis::Indicator => AxisIndex::Indicator,
                 Axis::Coded(dimension) => {
                     let place = |e: &crate::vocabulary::CodeEntry| a.values.iter().position(|v| v == e.code);
                     AxisIndex::Coded(dimension, dimension.codes().iter().map(place).collect())
@@ -501,6 +550,7 @@ impl Cells {
             return;
         };
         match axis {
+            AxisIndex::Indicator => {}
             AxisIndex::Coded(dimension, places) => {
                 let len = places.iter().flatten().count();
                 for code in facet.codes(*dimension) {

@@ -11,6 +11,7 @@ use crate::{
         charter::{Charter, is_code, short},
     },
     id::Id,
+    indicator::is_indicator_id,
     limits,
     privacy::MicroEpsilon,
     time::{Quarter, Timestamp},
@@ -30,6 +31,8 @@ pub enum Measure {
     /// Its mean: two sums a cell, of the numbers and of what each lacks of its bound. Their ratio is the mean, and
     /// both together cost no more than one, since a number and what it lacks add up to the bound.
     Mean(Bounded),
+    /// Groups that saw an indicator: each member counts once where it did, whatever it saw there and how often.
+    Groups,
 }
 
 /// A number with the bound above which it is cut.
@@ -46,7 +49,7 @@ impl Measure {
     /// How many values there are for each combination of the axes' values.
     pub const fn parts(self) -> usize {
         match self {
-            Self::Incidents | Self::People | Self::Sum(_) => 1,
+            Self::Incidents | Self::People | Self::Sum(_) | Self::Groups => 1,
             Self::Mean(_) => 2,
         }
     }
@@ -54,7 +57,7 @@ impl Measure {
     /// The number that it is of, if it is of one.
     pub const fn bounded(self) -> Option<Bounded> {
         match self {
-            Self::Incidents | Self::People => None,
+            Self::Incidents | Self::People | Self::Groups => None,
             Self::Sum(bounded) | Self::Mean(bounded) => Some(bounded),
         }
     }
@@ -70,6 +73,7 @@ impl std::fmt::Display for Measure {
         match self {
             Self::Incidents => f.write_str("incidents"),
             Self::People => f.write_str("people"),
+            Self::Groups => f.write_str("groups that saw it"),
             Self::Sum(b) => write!(f, "sum of {}, each at most {}", b.field, b.at_most),
             Self::Mean(b) => write!(f, "mean of {}, each at most {}", b.field, b.at_most),
         }
@@ -118,7 +122,7 @@ pub struct Period {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Format: 1, 2 where a round is asked for, 3 where numbers are.
+    /// Format: 1, 2 where a round is asked for, 3 where numbers are, 4 where sightings are.
     pub version: u16,
     /// The charter under which it is asked.
     pub charter: Id<Charter>,
@@ -127,6 +131,9 @@ pub struct Query {
     pub mode: Mode,
     /// What is counted.
     pub measure: Measure,
+    /// STIX ids of the published indicators whose sightings are counted; with [`Measure::Groups`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indicators: Vec<String>,
     /// Only incidents that meet every condition; each dimension at most once.
     pub conditions: Vec<Condition>,
     /// Only incidents of these quarters; none means all time.
@@ -156,10 +163,11 @@ impl Query {
     pub fn version_needed(&self) -> u16 {
         let numbers =
             self.measure.bounded().is_some() || self.group_by.iter().any(|a| matches!(a, Axis::Field(_)));
-        match (numbers, self.mode) {
-            (true, _) => 3,
-            (false, Mode::Round) => 2,
-            (false, Mode::Local) => 1,
+        match (self.measure, numbers, self.mode) {
+            (Measure::Groups, ..) => 4,
+            (_, true, _) => 3,
+            (_, false, Mode::Round) => 2,
+            (_, false, Mode::Local) => 1,
         }
     }
 }
@@ -174,7 +182,21 @@ impl Document for Query {
         if self.version != self.version_needed() {
             return Err(Flaw::new(
                 "version",
-                "this program reads queries of version 1, of 2 for a round, of 3 for numbers",
+                "this program reads queries of version 1, of 2 for a round, of 3 for numbers, of 4 for sightings",
+            ));
+        }
+        let fewest = usize::from(self.measure == Measure::Groups);
+        let most = fewest * limits::SIGHTED;
+        // Ids of published objects only: a value could be a person's.
+        if !(fewest..=most).contains(&self.indicators.len())
+            || !self.indicators.iter().all(|id| is_indicator_id(id))
+        {
+            return Err(Flaw::new(
+                "indicators",
+                format!(
+                    "1 to {} STIX ids of indicators where groups are counted, else none",
+                    limits::SIGHTED
+                ),
             ));
         }
         if let Some(b) = self.measure.bounded()

@@ -22,6 +22,7 @@ fn query(measure: Measure, group_by: &[Axis], conditions: &[(Dimension, &[&str])
         mode: Mode::Local,
         charter: signed_charter(5).id(),
         measure,
+        indicators: vec![],
         conditions: conditions
             .iter()
             .map(|(dimension, codes)| Condition {

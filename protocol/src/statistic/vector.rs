@@ -34,7 +34,7 @@ impl SampleKey {
     }
 
     /// A rank for one person's cell under one plan: HMAC-SHA256, first eight bytes.
-    fn rank(&self, plan: &Id<Plan>, person: u64, group: u32) -> u64 {
+    pub(super) fn rank(&self, plan: &Id<Plan>, person: u64, group: u32) -> u64 {
         // HMAC takes keys of any length, so this cannot fail; rank 0 would only bias which cells are kept.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return 0 };
         mac.update(plan.digest().as_bytes());
@@ -75,6 +75,9 @@ impl Exact {
         facets: impl IntoIterator<Item: Borrow<Facet>>,
         key: &SampleKey,
     ) -> Result<Self, Flaw> {
+        if plan.measure() == Measure::Groups {
+            return Err(Flaw::new("plan", "it counts sightings, not records"));
+        }
         let id = plan.id();
         let cells = Cells::of(plan);
         let mut touched: Vec<Touched> = Vec::new();
@@ -108,7 +111,12 @@ impl Exact {
                 }
             });
         }
-        Ok(Self { plan: id, mechanism: plan.mechanism()?, epsilon: plan.epsilon(), values })
+        Self::of(plan, values)
+    }
+
+    /// The counts of `plan` as they are: for what else counts within its bounds.
+    pub(super) fn of(plan: &Plan, values: Vec<i64>) -> Result<Self, Flaw> {
+        Ok(Self { plan: plan.id(), mechanism: plan.mechanism()?, epsilon: plan.epsilon(), values })
     }
 
     /// Adds the noise that `permit` paid for. Both are used up.
@@ -214,7 +222,7 @@ fn in_group(plan: &Plan, same: &[Touched], mut add: impl FnMut(usize, i64)) {
     let kept = if n > most { sum.saturating_mul(most) / n } else { sum };
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     match plan.measure() {
-        Measure::People => add(0, 1),
+        Measure::People | Measure::Groups => add(0, 1),
         Measure::Incidents => add(0, signed(counted)),
         Measure::Sum(_) => add(0, signed(kept)),
         Measure::Mean(bounded) => {

@@ -114,6 +114,7 @@ impl Path {
                 field: Field::DaysToAnswer,
                 at_most: u32::try_from(CHANGE).unwrap(),
             }),
+            indicators: vec![],
             conditions: vec![],
             period: Some(Period { from: "2025-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() }),
             group_by: vec![Axis::Coded(Dimension::Region), Axis::Quarter],

@@ -75,6 +75,7 @@ pub(crate) fn query() -> Query {
         mode: hedgerow_protocol::statistic::Mode::Local,
         charter: charter().id(),
         measure: Measure::People,
+        indicators: vec![],
         conditions: vec![],
         period: Some(Period { from: "2025-Q1".parse().unwrap(), to: "2025-Q4".parse().unwrap() }),
         group_by: vec![Axis::Coded(Dimension::Confidence), Axis::Quarter],

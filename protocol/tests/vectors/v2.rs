@@ -59,6 +59,13 @@ fn numbers(measure: Measure, group_by: Vec<Axis>) -> Query {
     query
 }
 
+fn sightings() -> Query {
+    let indicators = [1, 2].map(|n| format!("indicator--00000000-0000-4000-8000-{n:012}")).to_vec();
+    let mut query = Query { measure: Measure::Groups, indicators, group_by: vec![Axis::Quarter], ..query() };
+    query.version = query.version_needed();
+    query
+}
+
 /// A mean under the charter in zCDP: Gaussian shares.
 fn mean_under_zcdp() -> Query {
     let mean = Measure::Mean(Bounded { field: Field::DaysToAnswer, at_most: 60 });
@@ -146,6 +153,35 @@ pub(crate) fn vectors() -> BTreeMap<&'static str, Value> {
         None,
         "Incidents by money lost.",
         text(&Signed::new(histogram, &by(1)).unwrap()),
+    );
+    let sightings = sightings();
+    add(
+        "query_sightings",
+        "query",
+        None,
+        "How many groups saw two indicators: version 4.",
+        text(&Signed::new(sightings.clone(), &by(1)).unwrap()),
+    );
+    add(
+        "bad_query_sightings_of_a_value",
+        "query",
+        Some("flaw"),
+        "A value that could be a person's, in the place of an id.",
+        changed(&sightings, &[1], |v| v["indicators"][0] = json!("someone@example.org")),
+    );
+    add(
+        "bad_query_sightings_of_nothing",
+        "query",
+        Some("flaw"),
+        "Groups without indicators.",
+        changed(&sightings, &[1], |v| v["indicators"] = json!([])),
+    );
+    add(
+        "bad_query_people_by_sightings",
+        "query",
+        Some("flaw"),
+        "Indicators beside another measure.",
+        changed(&sightings, &[1], |v| (v["measure"], v["version"]) = (json!("people"), json!(2))),
     );
     add(
         "consent",

@@ -206,6 +206,13 @@ impl Records {
         Ok(listed)
     }
 
+    /// The facet of one record.
+    pub fn row(&self, number: RecordNumber) -> Option<FacetRow> {
+        let state = self.state();
+        let row = usize::try_from(number.0).ok().and_then(|n| state.rows.get(n));
+        row.filter(|row| **row != ERASED).copied()
+    }
+
     /// How many records there are.
     pub fn count(&self) -> usize {
         self.state().rows.iter().filter(|row| **row != ERASED).count()

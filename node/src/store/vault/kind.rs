@@ -52,6 +52,8 @@ pub enum Kind {
     Added = 60,
     /// Source and STIX id -> an object that came from outside the federation.
     Foreign = 61,
+    /// What this group saw of indicators.
+    Sighting = 62,
     /// Entries of the access log, by number.
     Access = 50,
     /// How many there are, and the hash of the last.
@@ -102,6 +104,7 @@ impl Kind {
             Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict | Self::Foreign => {
                 "an indicator does not open"
             }
+            Self::Sighting => "a sighting does not open",
             Self::Allowed => "the allow-list does not open",
             Self::Evidence => "a proof of two stories does not open",
             Self::Added => "a list of when objects were added does not open",
