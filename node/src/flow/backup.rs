@@ -6,7 +6,6 @@ use std::{
     io::{BufReader, BufWriter, Read, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use age::{Decryptor, Encryptor, IdentityFile, x25519::Recipient};
@@ -253,19 +252,16 @@ pub fn rebuild(
     at_least: u8,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Option<Rebuilt>, NodeError> {
-    let node = open()?;
-    let vault = Arc::clone(&node.vault);
-    if at_least > 0 && rebuild::reclaimable(&vault)? < at_least {
+    let Node { records, .. } = open()?;
+    if at_least > 0 && rebuild::reclaimable(&records)? < at_least {
         return Ok(None);
     }
-    node.records.check()?;
-    drop(node);
     let mut tell = |step| {
         if let Step::Copied(bytes) = step {
             progress(bytes, None);
         }
     };
-    Ok(Some(rebuild::rebuild(vault, &mut tell)?))
+    Ok(Some(rebuild::rebuild(records, &mut tell)?))
 }
 
 /// What an age file holds, to whoever has one of its keys.

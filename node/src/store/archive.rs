@@ -20,13 +20,10 @@ use super::{
     attachments::{self, Attachments},
     engine::{Engine, VALUE_BYTES, Writes},
     error::StoreError,
+    home::{self, ATTACHMENTS, Form, STORE},
     vault::Vault,
 };
 
-/// Files of one moment, replaced whole where they change.
-const SMALL: [&str; 6] = ["keyring.json", "head", "epoch", "keys.0", "keys.1", "member.json"];
-/// Files that are only ever added to, and end where the store says: it does not read beyond.
-const GROWING: [&str; 1] = ["records"];
 /// Most bytes of a small file.
 const SMALL_BYTES: u64 = 256 * 1024 * 1024;
 /// Values of one part, in bytes, before the one that goes over it.
@@ -94,7 +91,7 @@ impl Archived {
             commits: manifest.commits,
             values: manifest.contents.values,
             files: files.len(),
-            attachments: files.keys().filter(|name| name.starts_with(attachments::FOLDER)).count(),
+            attachments: files.keys().filter(|name| name.starts_with(ATTACHMENTS)).count(),
         }
     }
 }
@@ -114,7 +111,7 @@ pub fn write(
     // From before the moment until all is written, no attachment goes away.
     let pinned = attachments.pinned();
     let still = vault.still()?;
-    for name in SMALL {
+    for name in home::names(Form::Small) {
         if let Some((file, bytes)) = opened(&vault.home().join(name))? {
             out.listed(name, bytes.min(SMALL_BYTES + 1), file)?;
         }
@@ -122,7 +119,7 @@ pub fn write(
     out.values(still.pairs())?;
     let commits = still.commits();
     let mut growing = Vec::new();
-    for name in GROWING {
+    for name in home::names(Form::Growing) {
         growing.extend(opened(&vault.home().join(name))?.map(|(file, bytes)| (name, file, bytes)));
     }
     let kept = pinned.files()?;
@@ -132,7 +129,7 @@ pub fn write(
     }
     for (name, path) in kept {
         if let Some((file, bytes)) = opened(&path)? {
-            out.listed(&format!("{}/{name}", attachments::FOLDER), bytes, file)?;
+            out.listed(&format!("{}/{name}", ATTACHMENTS), bytes, file)?;
         }
     }
     let manifest = Manifest { made_at, commits, contents: std::mem::take(&mut out.contents) };
@@ -212,7 +209,7 @@ pub struct Unpacked {
 /// Unpacks an archive into the empty folder `into`; durable when it returns. What was written is read again and compared.
 /// `progress` hears of bytes.
 pub fn unpack(from: impl Read, into: &Path, progress: &mut dyn FnMut(u64)) -> Result<Unpacked, StoreError> {
-    let store = into.join("vault");
+    let store = into.join(STORE);
     let make = |folder: &Path| {
         DirBuilder::new().mode(0o700).create(folder).map_err(StoreError::io("making a folder"))
     };
@@ -259,7 +256,7 @@ pub fn unpack(from: impl Read, into: &Path, progress: &mut dyn FnMut(u64)) -> Re
     let manifest = manifest.ok_or(StoreError::Archive("its end is missing"))?;
     reading.contents.values_sha256 = Some(Digest::from_bytes(hash.finalize().into()));
     let contents = reading.compared()?;
-    for folder in [into.join(attachments::FOLDER), into.to_owned()] {
+    for folder in [into.join(ATTACHMENTS), into.to_owned()] {
         if folder.is_dir() {
             File::open(folder)
                 .and_then(|f| f.sync_all())
@@ -308,14 +305,14 @@ impl In<'_> {
     }
 
     fn file(&mut self, name: &str, from: &mut impl Read) -> Result<(), StoreError> {
-        let known = SMALL.contains(&name) || GROWING.contains(&name);
-        let attached = name.strip_prefix(attachments::FOLDER).and_then(|rest| rest.strip_prefix('/'));
+        let known = home::names(Form::Small).chain(home::names(Form::Growing)).any(|known| known == name);
+        let attached = name.strip_prefix(ATTACHMENTS).and_then(|rest| rest.strip_prefix('/'));
         if !known && !attached.is_some_and(attachments::names_file) {
             return Err(StoreError::Archive("there is a file in it that no backup holds"));
         }
         let io = StoreError::io("writing a restored file");
         if attached.is_some() {
-            let folder = self.into.join(attachments::FOLDER);
+            let folder = self.into.join(ATTACHMENTS);
             if !folder.is_dir() {
                 DirBuilder::new().mode(0o700).create(folder).map_err(&io)?;
             }

@@ -57,6 +57,15 @@ pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Makes everything in a folder durable, and what the folder names.
+pub(super) fn sync_all(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { sync_all(&path)? } else { File::open(path)?.sync_all()? }
+    }
+    File::open(folder)?.sync_all()
+}
+
 fn blank(mut file: File) -> std::io::Result<()> {
     let length = file.metadata()?.len();
     file.rewind()?;

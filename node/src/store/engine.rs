@@ -25,7 +25,7 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// sled moves any log message over a quarter of a segment to a file of its own under `blobs/`, which it never
 /// syncs. A message may be a leaf, and a leaf holds up to about 17 values before it splits, so
 /// 17 * [`VALUE_BYTES`] stays below a quarter of this.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a store that was dropped is waited for, and how often.
 const CLOSING: Duration = Duration::from_millis(25);

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod foreign;
 mod head;
+mod home;
 mod journal;
 mod keyring;
 mod ledger;
@@ -42,6 +43,7 @@ pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
 pub use foreign::{Foreign, ForeignObject, ForeignStored};
+pub use home::key_files;
 pub use journal::{Access, Anchor, Broken, Chain, Journal, Numbered};
 pub use keyring::{
     Destroyed, Identities, KdfParams, NameError, Passphrase, Recovery, Role, Share, ShareError, Unlock, User,
@@ -51,8 +53,7 @@ pub use ledger::Ledger;
 pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
 pub use people::{Keys, Listed, People, Proof};
 pub use records::{
-    Derived, FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored,
-    WordHash, key_files,
+    Derived, FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored, WordHash,
 };
 pub use rounds::Rounds;
 pub use settings::{Policy, Restored, Settings};

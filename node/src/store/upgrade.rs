@@ -84,8 +84,10 @@ impl Upgrade {
         self.new.check()?;
         let home = self.old.home().to_owned();
         let Self { old, new, records } = self;
+        // Nobody else comes in until it is in place.
+        let _lock = old.lock();
         drop((old, records, new));
-        staging::complete(&home)?;
+        staging::complete(&home, &mut |_| ())?;
         progress(copied);
         Ok(copied)
     }

@@ -17,8 +17,8 @@ use super::{
     engine::{Engine, Writes},
     error::StoreError,
     head::Head,
+    home::{self, HEAD, HomeLock, KEYRING, STORE},
     keyring::{self, KdfParams, Passphrase, Unlock, User},
-    rebuild::{self, HomeLock},
     root::Root,
     staging,
     tally::{Counter, Sum},
@@ -78,7 +78,7 @@ impl Vault {
     /// Makes a vault in the folder `home`, which is made if need be. The keyring comes last: until it is there
     /// there is no vault, and what an attempt left that was stopped is cleared away.
     pub fn create(home: &Path, passphrase: &Passphrase, kdf: KdfParams) -> Result<Self, StoreError> {
-        let (parts, path) = (staging::parts(home), home.join("keyring.json"));
+        let (parts, path) = (home::store_parts(home), home.join(KEYRING));
         let unfinished = home.join(UNFINISHED);
         let io = StoreError::io("making the vault's folder");
         let there = |path: &Path| fs::symlink_metadata(path).is_ok();
@@ -98,19 +98,21 @@ impl Vault {
         for part in parts.iter().filter(|part| there(part)) {
             if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.map_err(&io)?;
         }
-        let vault = Self::make(home, SecretKey::random()?, lock)?;
+        let vault = Self::make(home, SecretKey::random()?, lock, 0)?;
         keyring::create(&path, &vault.master, passphrase, kdf)?;
         fs::remove_file(&unfinished).and_then(|()| durable::sync_folder(&unfinished)).map_err(&io)?;
         Ok(vault)
     }
 
-    /// Makes an empty store under `master` in the folder `home`, which holds none.
-    fn make(home: &Path, master: SecretKey, lock: Arc<HomeLock>) -> Result<Self, StoreError> {
-        let store = home.join("vault");
+    /// Makes an empty store under `master` in the folder `home`, which holds none. Its commits are counted from
+    /// `commits` on.
+    fn make(home: &Path, master: SecretKey, lock: Arc<HomeLock>, commits: u64) -> Result<Self, StoreError> {
+        let store = home.join(STORE);
         let io = StoreError::io("making the vault's folder");
         fs::DirBuilder::new().mode(0o700).create(&store).map_err(&io)?;
-        let head = Head::create(&home.join("head"), &master.derive("head"))?;
+        let head = Head::create(&home.join(HEAD), &master.derive("head"))?;
         let vault = Self::over(home, Engine::open(&store)?, master, User::first(), head, lock);
+        vault.writer().root.commits = commits;
         let mut txn = vault.begin();
         txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
         txn.commit()?;
@@ -120,16 +122,23 @@ impl Vault {
     /// Opens the vault in the folder `home` with what one of its users offers, and sees that nothing acknowledged is
     /// missing.
     pub fn open<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Self, StoreError> {
-        let path = home.join("keyring.json");
-        if !path.exists() {
-            return Err(StoreError::NoVault(home.display().to_string()));
-        }
-        let keyring::Opened { master, user, .. } = keyring::open(&path, &unlock.into())?;
-        staging::finish(home)?;
-        match Self::open_any(home, master, user)? {
+        let (keys, lock) = Self::unlock(home, &unlock.into())?;
+        match Self::open_any(home, keys.master, keys.user, lock)? {
             (vault, FORMAT) => Ok(vault),
             (_, found) => Err(StoreError::Older { found, known: FORMAT }),
         }
+    }
+
+    /// Opens the keyring in `home`, takes its lock, and finishes there what a stop interrupted.
+    fn unlock(home: &Path, unlock: &Unlock<'_>) -> Result<(keyring::Opened, Arc<HomeLock>), StoreError> {
+        let path = home.join(KEYRING);
+        if !path.exists() {
+            return Err(StoreError::NoVault(home.display().to_string()));
+        }
+        let keys = keyring::open(&path, unlock)?;
+        let lock = HomeLock::take(home)?;
+        staging::finish(home, &mut |_| ())?;
+        Ok((keys, lock))
     }
 
     /// A vault of an older format, and an empty one under the same keys that is to take its place.
@@ -137,30 +146,40 @@ impl Vault {
         home: &Path,
         unlock: &Unlock<'_>,
     ) -> Result<Option<(Self, Self)>, StoreError> {
-        let path = home.join("keyring.json");
-        if !path.exists() {
-            return Err(StoreError::NoVault(home.display().to_string()));
-        }
-        let keyring::Opened { master, user, .. } = keyring::open(&path, unlock)?;
-        staging::finish(home)?;
-        match Self::open_any(home, master.clone(), user)? {
+        let (keys, lock) = Self::unlock(home, unlock)?;
+        match Self::open_any(home, keys.master, keys.user, lock)? {
             (_, FORMAT) => Ok(None),
             (old, _) => {
-                let next = staging::begin(home)?;
-                let lock = HomeLock::take(&next)?;
-                Ok(Some((old, Self::make(&next, master, lock)?)))
+                let new = old.beside(&staging::begin(home)?)?;
+                Ok(Some((old, new)))
             }
         }
     }
 
-    fn open_any(home: &Path, master: SecretKey, user: User) -> Result<(Self, u16), StoreError> {
-        let lock = HomeLock::take(home)?;
-        rebuild::finish(home, &mut |_| {})?;
-        if !home.join("vault").join("db").exists() {
+    /// An empty vault in the folder `next`, under the same keys, with commits that go on from those of this one.
+    pub(super) fn beside(&self, next: &Path) -> Result<Self, StoreError> {
+        Self::make(next, self.master.clone(), HomeLock::take(next)?, self.writer().root.commits)
+    }
+
+    /// The same vault as the next opening will find it.
+    pub(super) fn reopened(self) -> Result<Self, StoreError> {
+        let Self { home, engine, master, opener, head, lock, .. } = self;
+        drop((engine, head));
+        Self::open_any(&home, master, opener, lock).map(|(vault, _)| vault)
+    }
+
+    fn open_any(
+        home: &Path,
+        master: SecretKey,
+        user: User,
+        lock: Arc<HomeLock>,
+    ) -> Result<(Self, u16), StoreError> {
+        let store = home.join(STORE);
+        if !store.join("db").exists() {
             return Err(StoreError::Damaged("its store is missing"));
         }
-        let engine = Engine::open(&home.join("vault"))?;
-        let (head, acknowledged) = Head::open(&home.join("head"), &master.derive("head"))?;
+        let engine = Engine::open(&store)?;
+        let (head, acknowledged) = Head::open(&home.join(HEAD), &master.derive("head"))?;
         let vault = Self::over(home, engine, master, user, head, lock);
         let found =
             vault.get(Kind::Format, b"")?.and_then(|v| v.first_chunk().map(|b| u16::from_be_bytes(*b)));
@@ -310,6 +329,13 @@ impl Vault {
     /// What the store must hold of a kind.
     pub(super) fn expected(&self, kind: Kind) -> Sum {
         self.writer().root.tally.of(kind as u8)
+    }
+
+    /// Whether the store must hold the same as `other` of every kind but those.
+    pub(super) fn holds_as(&self, other: &Self, but: &[Kind]) -> bool {
+        let (own, others) = (self.writer().root.tally.clone(), other.writer().root.tally.clone());
+        let mut kinds = (0..=u8::MAX).filter(|kind| !but.iter().any(|but| *but as u8 == *kind));
+        kinds.all(|kind| own.of(kind) == others.of(kind))
     }
 
     /// Every value of a `kind` kept by logical id, in no order that means anything.

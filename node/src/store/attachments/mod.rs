@@ -25,12 +25,11 @@ use zeroize::Zeroizing;
 use super::{
     crypter::SecretKey,
     error::StoreError,
+    home::ATTACHMENTS,
     records::RecordNumber,
     vault::{Kind, Txn, Vault},
 };
 
-/// The folder, in the node's own.
-pub(super) const FOLDER: &str = "attachments";
 /// Most bytes of one file: 64 GiB.
 const MOST_BYTES: u64 = 64 << 30;
 /// Bits of a place that number the attachments of one record.
@@ -133,7 +132,7 @@ impl Attachments {
         vault: Arc<Vault>,
         mut there: impl FnMut(RecordNumber) -> Result<bool, StoreError>,
     ) -> Result<Self, StoreError> {
-        let folder = vault.home().join(FOLDER);
+        let folder = vault.home().join(ATTACHMENTS);
         let attachments = Self { vault, folder, pins: Mutex::default() };
         let mut named = HashSet::new();
         let mut orphans = Vec::new();

@@ -43,7 +43,7 @@ fn read(attachments: &Attachments, record: RecordNumber, number: u32) -> Result<
 }
 
 fn files(home: &Path) -> usize {
-    fs::read_dir(home.join(FOLDER)).map_or(0, Iterator::count)
+    fs::read_dir(home.join(ATTACHMENTS)).map_or(0, Iterator::count)
 }
 
 #[test]
@@ -67,7 +67,8 @@ fn what_was_kept_is_there_after_opening_again_with_its_record_and_nowhere_in_the
     assert_eq!(read(&attachments, two, 0).unwrap(), b"x");
     assert!(attachments.read(two, 1, std::io::sink(), &mut |_, _| {}).unwrap().is_none());
     assert!(attachments.read(two, u32::MAX, std::io::sink(), &mut |_, _| {}).unwrap().is_none());
-    for file in fs::read_dir(home.join(FOLDER)).unwrap().chain(fs::read_dir(home.join("vault")).unwrap()) {
+    for file in fs::read_dir(home.join(ATTACHMENTS)).unwrap().chain(fs::read_dir(home.join("vault")).unwrap())
+    {
         let path = file.unwrap().path();
         let Ok(bytes) = fs::read(&path) else { continue };
         for secret in [b"screenshot".as_slice(), b"shot.png", b"from a phone"] {
@@ -129,8 +130,8 @@ fn what_a_stop_left_behind_is_cleared_away_at_opening_and_nothing_else() {
         records.erase(two).unwrap();
         (one, two)
     };
-    fs::write(home.join(FOLDER).join("0".repeat(32)), b"durable, never named").unwrap();
-    fs::write(home.join(FOLDER).join(format!("{}.new", "1".repeat(32))), b"half").unwrap();
+    fs::write(home.join(ATTACHMENTS).join("0".repeat(32)), b"durable, never named").unwrap();
+    fs::write(home.join(ATTACHMENTS).join(format!("{}.new", "1".repeat(32))), b"half").unwrap();
     assert_eq!(files(home), 4);
     let (_, attachments) = opened(home);
     assert_eq!(files(home), 1);
@@ -156,7 +157,7 @@ fn a_missing_a_swapped_or_a_changed_file_is_told_and_never_read_as_another() {
     add(&attachments, one, "a", b"first");
     add(&attachments, one, "b", b"other");
     let paths: Vec<PathBuf> =
-        fs::read_dir(dir.path().join(FOLDER)).unwrap().map(|f| f.unwrap().path()).collect();
+        fs::read_dir(dir.path().join(ATTACHMENTS)).unwrap().map(|f| f.unwrap().path()).collect();
     let (a, b) = (fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
     fs::write(&paths[0], &b).unwrap();
     fs::write(&paths[1], &a).unwrap();

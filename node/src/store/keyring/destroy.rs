@@ -11,10 +11,8 @@ use std::{
 
 use rand::{TryRng as _, rngs::SysRng};
 
-use crate::store::error::StoreError;
+use crate::store::{error::StoreError, home};
 
-/// What names on the keyring's side begin with, in the order in which they go: also copies and half-written ones.
-const NAMES: [&str; 3] = ["keyring", "epoch", "keys"];
 /// Longest file that is written over whole; of a longer one so much, since what it is sealed under is gone before.
 const MOST: u64 = 16 * 1024 * 1024;
 const BLOCK: u64 = 4096;
@@ -33,7 +31,7 @@ pub fn destroy(home: &Path) -> Result<Destroyed, StoreError> {
     let mut found: Vec<(usize, PathBuf)> = Vec::new();
     for entry in fs::read_dir(home).map_err(StoreError::io("reading the vault's folder"))?.flatten() {
         let name = entry.file_name();
-        let rank = NAMES.iter().position(|prefix| name.to_string_lossy().starts_with(prefix));
+        let rank = stems().position(|stem| name.to_string_lossy().starts_with(stem));
         found.extend(rank.map(|rank| (rank, entry.path())));
     }
     found.sort();
@@ -49,6 +47,12 @@ pub fn destroy(home: &Path) -> Result<Destroyed, StoreError> {
     }
     File::open(home).and_then(|folder| folder.sync_all()).map_err(StoreError::io("destroying keys"))?;
     Ok(destroyed)
+}
+
+/// What names of keys begin with, in the order in which they go: also those of copies, and half-written ones.
+fn stems() -> impl Iterator<Item = &'static str> {
+    let keys = home::PARTS.iter().filter(|part| part.key);
+    keys.map(|part| part.name.split_once('.').map_or(part.name, |(stem, _)| stem))
 }
 
 /// Written over and synced as far as that goes, and removed in any case. Where it is a link, as to a keyring on a stick,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use hedgerow_protocol::codec::base64_bytes;
 
-use super::{crypter::SecretKey, durable, error::StoreError};
+use super::{crypter::SecretKey, durable, error::StoreError, home::KEYRING};
 pub use destroy::{Destroyed, destroy};
 use identity::AgeSlot;
 pub use identity::Identities;
@@ -83,7 +83,7 @@ pub(super) struct Opened {
 
 /// Where the keyring of the vault in `home` lies.
 pub(super) fn path(home: &Path) -> PathBuf {
-    home.join("keyring.json")
+    home.join(KEYRING)
 }
 
 /// A keyring as read. Names and roles are to be believed only once [`Keyring::verified`] has said so.

@@ -15,6 +15,7 @@ use super::{
         crypter::{Crypter, SecretKey, version},
         durable,
         error::StoreError,
+        home::{EPOCH, KEYS},
     },
     seeds::Seeds,
 };
@@ -23,15 +24,6 @@ use super::{
 pub(super) const AHEAD: usize = 256;
 /// Largest file of keys, in bytes: a hundred million records, or a million of which every tenth was erased.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
-
-const EPOCH: &str = "epoch";
-const KEYS: [&str; 2] = ["keys.0", "keys.1"];
-
-/// The files that open records, beside the keyring: all that need be destroyed so that no record can be read again.
-pub fn key_files(home: &Path) -> [PathBuf; 3] {
-    let [even, odd] = KEYS;
-    [EPOCH, even, odd].map(|name| home.join(name))
-}
 
 /// The keys of one page.
 #[derive(Clone)]
@@ -190,7 +182,7 @@ impl PageKeys {
 mod tests {
     use std::fs;
 
-    use super::*;
+    use super::{super::super::key_files, *};
 
     fn key(keys: &PageKeys, page: u64, place: u16) -> Option<[u8; 32]> {
         keys.page(page)?.seeds.key(place).map(|k| *k.bytes())

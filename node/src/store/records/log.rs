@@ -7,12 +7,10 @@
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use super::super::{durable, error::StoreError};
-
-const NAME: &str = "records";
+use super::super::{durable, error::StoreError, home::RECORDS};
 
 /// Where the bytes of a record or of words are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +50,11 @@ impl Span {
         }
     }
 
+    /// Whether it is in the file, and not in a value of the store or nowhere.
+    pub(super) const fn is_in_file(&self) -> bool {
+        !self.is_inline() && self.length > 0
+    }
+
     /// Whether it is a value of the store.
     pub(super) const fn is_inline(self) -> bool {
         self.at >= Self::INLINE
@@ -61,17 +64,12 @@ impl Span {
 /// The open file.
 pub(super) struct Log(File);
 
-/// The file's path.
-pub(in super::super) fn log_path(home: &Path) -> PathBuf {
-    home.join(NAME)
-}
-
 impl Log {
     /// Opens the file, making it if `create`, and sees that it is `length` bytes long at least. What is beyond was
     /// never acknowledged.
     pub(super) fn open(home: &Path, create: bool, length: u64) -> Result<Self, StoreError> {
         let io = StoreError::io("opening the file of records");
-        let path = log_path(home);
+        let path = home.join(RECORDS);
         let mut options = OpenOptions::new();
         let file = match options.read(true).write(true).create(create).truncate(false).mode(0o600).open(&path)
         {

@@ -7,6 +7,7 @@
 
 mod change;
 mod check;
+mod compact;
 mod find;
 mod keys;
 mod log;
@@ -22,8 +23,6 @@ use std::{
 
 use zeroize::Zeroizing;
 
-pub use self::keys::key_files;
-pub(super) use self::log::log_path;
 pub use self::words::WordHash;
 use self::{
     keys::{PageKey, PageKeys},
@@ -224,8 +223,8 @@ impl Records {
         read(&mut state.rows.iter().filter(|row| **row != ERASED))
     }
 
-    #[cfg(test)]
-    pub(super) fn vault_for_tests(&self) -> &Vault {
+    /// The vault that holds them.
+    pub(super) const fn vault(&self) -> &Arc<Vault> {
         &self.vault
     }
 

@@ -36,7 +36,7 @@ fn master(home: &Path) -> SecretKey {
 
 /// Pieces, and those of them that are kept in the store.
 fn vault_pieces(records: &Records) -> (usize, usize) {
-    let vault = records.vault_for_tests();
+    let vault = records.vault();
     (vault.scan_sealed(Kind::Facets, 0).count(), vault.scan_sealed(Kind::Bodies, 0).count())
 }
 
