@@ -31,7 +31,7 @@ use crate::{
 pub struct Node {
     pub(crate) vault: Arc<Vault>,
     pub(crate) word_key: WordKey,
-    pub(crate) records: Records,
+    pub(crate) records: Arc<Records>,
     pub(crate) documents: Documents,
     pub(crate) library: Library,
     pub(crate) foreign: Foreign,
@@ -151,10 +151,9 @@ impl Node {
         };
         let word_key = vault.word_key();
         let derive = |body: &[u8]| intake::derive(&vault, &word_key, body);
-        let records = Records::open_or_remake(Arc::clone(&vault), derive)?;
-        let there = |record| Ok(records.has(record));
+        let records = Arc::new(Records::open_or_remake(Arc::clone(&vault), derive)?);
         Ok(Self {
-            attachments: Attachments::open(Arc::clone(&vault), there)?,
+            attachments: Attachments::open(Arc::clone(&records))?,
             records,
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::open(Arc::clone(&vault))?,

@@ -162,7 +162,10 @@ pub(crate) fn check(context: &Context) -> anyhow::Result<ExitCode> {
     if context.json {
         output::json(&checked)?;
     } else {
-        println!("Whole: {} records opened, {} values counted.", checked.records, checked.values);
+        println!(
+            "Whole: {} records and {} attachments opened, {} values counted.",
+            checked.records, checked.attachments, checked.values
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

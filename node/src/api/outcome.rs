@@ -117,6 +117,8 @@ pub struct Checked {
     pub values: u64,
     /// Records opened.
     pub records: u64,
+    /// Attachments opened.
+    pub attachments: u64,
 }
 
 /// A record with its number.

@@ -121,9 +121,11 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         }
         Command::Check => {
             node.records.check()?;
+            let attachments = node.attachments.check(&mut |done| progress(done, None))?;
             Ok(Outcome::Checked(Checked {
                 values: node.vault.check()?,
                 records: node.records.count() as u64,
+                attachments,
             }))
         }
         Command::RecordErase { number } => node.erase_record(RecordNumber(number)).map(|()| Outcome::Erased),

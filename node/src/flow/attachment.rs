@@ -25,12 +25,11 @@ impl Node {
             return Err(NodeError::input(format!("{} is no file", path.display())));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let there = || Ok(self.records.has(record));
         // Before gigabytes are read for nothing; whether it still is there is asked again when they are.
-        if !there()? {
+        if !self.records.has(record) {
             return Err(no_record(record));
         }
-        let kept = self.attachments.add(record, there, &name, file, note, &mut |done| {
+        let kept = self.attachments.add(record, &name, file, note, &mut |done| {
             progress(done, Some(about.len()));
         })?;
         kept.ok_or_else(|| no_record(record))

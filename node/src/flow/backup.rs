@@ -6,6 +6,7 @@ use std::{
     io::{BufReader, BufWriter, Read, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use age::{Decryptor, Encryptor, IdentityFile, x25519::Recipient};
@@ -238,7 +239,7 @@ pub fn restore(
     let archived = unpacked.prove(&node.vault)?;
     node.vault.check()?;
     node.records.check()?;
-    node.attachments.check()?;
+    node.attachments.check(&mut |_| ())?;
     node.settings.put_restored(Restored { backup_at: archived.made_at, restored_at: now })?;
     drop(node);
     making.complete(into)?;
@@ -253,6 +254,7 @@ pub fn rebuild(
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Option<Rebuilt>, NodeError> {
     let Node { records, .. } = open()?;
+    let records = Arc::into_inner(records).ok_or(StoreError::InUse)?;
     if at_least > 0 && rebuild::reclaimable(&records)? < at_least {
         return Ok(None);
     }

@@ -151,6 +151,27 @@ impl Engine {
         written
     }
 
+    /// Puts an empty value, which no sealed one is, at every place that has none, one after the other as they come. sled
+    /// rewrites a leaf as it grows and where it splits, so that what is put once is written some four times; into a leaf
+    /// that has its keys already each value goes once. A batch would not do: sled takes it in no order, and leaves
+    /// filled in no order hold more keys than it takes changes before it rewrites them.
+    pub(super) fn lay_out(
+        &self,
+        places: impl Iterator<Item = Result<Vec<u8>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        for place in places {
+            let place = place?;
+            guard(|| {
+                self.db.contains_key(&place).and_then(|there| match there {
+                    true => Ok(None),
+                    false => self.db.insert(&place, &[]),
+                })
+            })?
+            .map_err(failure)?;
+        }
+        self.commit(Writes::default())
+    }
+
     /// Refuses further writes until the store is opened again.
     pub(super) fn halt(&self) {
         self.halted.store(true, Ordering::Release);

@@ -58,26 +58,27 @@ pub fn reclaimable(records: &Records) -> Result<u8, StoreError> {
 /// Makes the store under `records` anew, which nobody else may hold. `step` hears how far it is.
 pub fn rebuild(records: Records, step: &mut dyn FnMut(Step)) -> Result<Rebuilt, StoreError> {
     let old = Arc::clone(records.vault());
-    // These two; whoever else holds it could write.
-    if Arc::strong_count(&old) > 2 {
-        return Err(StoreError::InUse);
-    }
     let home = old.home().to_owned();
     let bytes_before = size(&home)?;
-    let values = copy(&old, records, &staging::begin(&home)?, step).inspect_err(|_| {
+    let copied = copy(&old, records, step).inspect_err(|_| {
         // What is left of it goes at the next opening, if not now.
         let _ = staging::finish(&home, &mut |_| ());
-    })?;
+    });
+    let values = copied?;
     // From here to the end nobody else comes in, though neither store is open.
-    let _lock = old.lock();
-    drop(old);
+    let _closed = Arc::into_inner(old).ok_or(StoreError::InUse)?.close();
     staging::complete(&home, step)?;
     Ok(Rebuilt { values, bytes_before, bytes_after: size(&home)? })
 }
 
-/// Makes the copy in `next`, and compares. Gives how many values it holds.
-fn copy(old: &Vault, records: Records, next: &Path, step: &mut dyn FnMut(Step)) -> Result<u64, StoreError> {
-    let new = old.beside(next)?;
+/// Makes the copy, and compares. Gives how many values it holds.
+fn copy(old: &Arc<Vault>, records: Records, step: &mut dyn FnMut(Step)) -> Result<u64, StoreError> {
+    // These two; whoever else holds it could write.
+    if Arc::strong_count(old) > 2 {
+        return Err(StoreError::InUse);
+    }
+    let new = old.beside(&staging::begin(old.home())?)?;
+    new.lay_out(old.raw().map(|pair| Ok(pair?.0)))?;
     let (mut copied, mut waiting) = (0u64, 0usize);
     let mut txn = new.begin();
     for pair in old.raw() {
@@ -98,7 +99,8 @@ fn copy(old: &Vault, records: Records, next: &Path, step: &mut dyn FnMut(Step)) 
     txn.commit()?;
     copied = copied.saturating_add(waiting as u64);
     records.copy_to(&new, &mut |bytes| step(Step::Copied(copied.saturating_add(bytes))))?;
-    let new = Arc::new(new.reopened()?);
+    let (new, _) = new.close().open()?;
+    let new = Arc::new(new);
     let values = new.check()?;
     if !new.holds_as(old, &PLACED) {
         return Err(StoreError::Damaged("a copy of its store is not what was copied"));

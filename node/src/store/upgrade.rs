@@ -1,19 +1,22 @@
-//! From format 1 to the one of today (docs/storage.md).
+//! From older formats to the one of today, step by step (docs/storage.md).
 //!
 //! Format 1 kept each record as one value under the vault's key, its import mark as another, and 256 facets as a third.
-//! A new store is made beside the old one, record by record; all other values are taken over as they are. When the new
-//! one is complete it takes the old one's place ([`staging`]). Stopped anywhere before, the old vault is what it was.
+//! A new store of format 2 is made beside the old one, record by record; all other values are taken over as they are.
+//! When the new one is complete it takes the old one's place ([`staging`]). Stopped anywhere before, the old vault is
+//! what it was. Format 2 kept keys of attachments under the vault's key: each is sealed anew, in place, under one that
+//! its record's key leads to. Stopped halfway it is of format 2 still, and goes on from there.
 
 use std::{path::Path, sync::Arc};
 
 use zeroize::Zeroizing;
 
 use super::{
+    attachments::Attachments,
     error::StoreError,
     keyring::Unlock,
     records::{NewRecord, RecordNumber, Records, SourceKey},
     staging,
-    vault::{Kind, Vault},
+    vault::{FORMAT, Kind, Vault},
 };
 
 /// Records, or other values, in one commit.
@@ -31,32 +34,73 @@ pub struct OldRecord {
 
 /// An upgrade under way.
 pub struct Upgrade {
-    old: Vault,
-    new: Arc<Vault>,
-    records: Records,
+    vault: Vault,
+    found: u16,
 }
 
 impl Upgrade {
     /// Opens a vault of an older format; `None` if it is of the newest.
     pub fn begin<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Option<Self>, StoreError> {
-        let Some((old, new)) = Vault::open_to_upgrade(home, &unlock.into())? else { return Ok(None) };
-        let new = Arc::new(new);
-        let records = Records::open(Arc::clone(&new))?;
-        Ok(Some(Self { old, new, records }))
+        match Vault::open_as_found(home, &unlock.into())? {
+            (_, FORMAT) => Ok(None),
+            (vault, found) => Ok(Some(Self { vault, found })),
+        }
     }
 
-    /// The keys of this vault.
-    pub fn vault(&self) -> &Vault {
-        &self.new
+    /// The vault, as it is found.
+    pub const fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Copies everything, each record as `remake` makes it anew, telling `progress` how many are done. Returns how many
-    /// records there are, once the new vault is in place.
+    /// records there are, once the vault is of the newest format.
     pub fn run<E: From<StoreError>>(
         self,
         remake: impl Fn(&Vault, OldRecord) -> Result<NewRecord, E>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, E> {
+        let vault = if self.found == 1 { records_apart(self.vault, remake, progress)? } else { self.vault };
+        let vault = Arc::new(vault);
+        let records = Arc::new(Records::open(Arc::clone(&vault))?);
+        Attachments::upgrade(Arc::clone(&records), progress)?;
+        let mut txn = vault.begin();
+        txn.put(Kind::Format, b"", &FORMAT.to_be_bytes())?;
+        txn.commit()?;
+        Ok(records.count() as u64)
+    }
+}
+
+/// From format 1 to 2.
+fn records_apart<E: From<StoreError>>(
+    old: Vault,
+    remake: impl Fn(&Vault, OldRecord) -> Result<NewRecord, E>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Vault, E> {
+    let new = Arc::new(old.beside(&staging::begin(old.home())?)?);
+    let copying = Copying { records: Records::open(Arc::clone(&new))?, old, new };
+    copying.run(remake, progress)?;
+    let Copying { old, new, records } = copying;
+    drop((records, new));
+    let home = old.home().to_owned();
+    // Nobody else comes in until it is in place.
+    let closed = old.close();
+    staging::complete(&home, &mut |_| ())?;
+    Ok(closed.open()?.0)
+}
+
+/// A store of format 1, and one of format 2 that is to take its place.
+struct Copying {
+    old: Vault,
+    new: Arc<Vault>,
+    records: Records,
+}
+
+impl Copying {
+    fn run<E: From<StoreError>>(
+        &self,
+        remake: impl Fn(&Vault, OldRecord) -> Result<NewRecord, E>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), E> {
         self.copy_other()?;
         let mut next = 0u64;
         let mut copied = 0u64;
@@ -82,14 +126,8 @@ impl Upgrade {
         self.records.insert_as_numbered(batch)?;
         self.records.check()?;
         self.new.check()?;
-        let home = self.old.home().to_owned();
-        let Self { old, new, records } = self;
-        // Nobody else comes in until it is in place.
-        let _lock = old.lock();
-        drop((old, records, new));
-        staging::complete(&home, &mut |_| ())?;
         progress(copied);
-        Ok(copied)
+        Ok(())
     }
 
     fn add(&self, batch: &mut Vec<Option<NewRecord>>, new: Option<NewRecord>) -> Result<(), StoreError> {
@@ -114,6 +152,7 @@ impl Upgrade {
     fn copy_other(&self) -> Result<(), StoreError> {
         let replaced = [Kind::Record, Kind::Source, Kind::Segment, Kind::Format].map(|kind| kind as u8);
         let mut txn = self.new.begin();
+        txn.put(Kind::Format, b"", &2u16.to_be_bytes())?;
         let mut waiting = 0;
         for pair in self.old.raw() {
             let (place, sealed) = pair?;

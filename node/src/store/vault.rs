@@ -35,7 +35,7 @@ pub use txn::Txn;
 const UNFINISHED: &str = "unfinished";
 
 /// Version of what is written on disk.
-pub(super) const FORMAT: u16 = 2;
+pub(super) const FORMAT: u16 = 3;
 
 /// An open vault. `Sync`: readers run side by side, writers one after the other.
 pub struct Vault {
@@ -52,6 +52,21 @@ pub struct Vault {
     writer: Mutex<Writer>,
     /// Last, so that it goes when all else is closed.
     lock: Arc<HomeLock>,
+}
+
+/// A vault that is closed, while nobody else may open it.
+pub(super) struct Closed {
+    home: PathBuf,
+    master: SecretKey,
+    opener: User,
+    lock: Arc<HomeLock>,
+}
+
+impl Closed {
+    /// Opens it again, and says of which format it is.
+    pub(super) fn open(self) -> Result<(Vault, u16), StoreError> {
+        Vault::open_any(&self.home, self.master, self.opener, self.lock)
+    }
 }
 
 /// What the one writer at a time knows.
@@ -122,38 +137,22 @@ impl Vault {
     /// Opens the vault in the folder `home` with what one of its users offers, and sees that nothing acknowledged is
     /// missing.
     pub fn open<'a>(home: &Path, unlock: impl Into<Unlock<'a>>) -> Result<Self, StoreError> {
-        let (keys, lock) = Self::unlock(home, &unlock.into())?;
-        match Self::open_any(home, keys.master, keys.user, lock)? {
+        match Self::open_as_found(home, &unlock.into())? {
             (vault, FORMAT) => Ok(vault),
             (_, found) => Err(StoreError::Older { found, known: FORMAT }),
         }
     }
 
-    /// Opens the keyring in `home`, takes its lock, and finishes there what a stop interrupted.
-    fn unlock(home: &Path, unlock: &Unlock<'_>) -> Result<(keyring::Opened, Arc<HomeLock>), StoreError> {
+    /// Opens the vault in the folder `home` whatever its format, and says which it has.
+    pub(super) fn open_as_found(home: &Path, unlock: &Unlock<'_>) -> Result<(Self, u16), StoreError> {
         let path = home.join(KEYRING);
         if !path.exists() {
             return Err(StoreError::NoVault(home.display().to_string()));
         }
-        let keys = keyring::open(&path, unlock)?;
+        let keyring::Opened { master, user, .. } = keyring::open(&path, unlock)?;
         let lock = HomeLock::take(home)?;
         staging::finish(home, &mut |_| ())?;
-        Ok((keys, lock))
-    }
-
-    /// A vault of an older format, and an empty one under the same keys that is to take its place.
-    pub(super) fn open_to_upgrade(
-        home: &Path,
-        unlock: &Unlock<'_>,
-    ) -> Result<Option<(Self, Self)>, StoreError> {
-        let (keys, lock) = Self::unlock(home, unlock)?;
-        match Self::open_any(home, keys.master, keys.user, lock)? {
-            (_, FORMAT) => Ok(None),
-            (old, _) => {
-                let new = old.beside(&staging::begin(home)?)?;
-                Ok(Some((old, new)))
-            }
-        }
+        Closed { home: home.to_owned(), master, opener: user, lock }.open()
     }
 
     /// An empty vault in the folder `next`, under the same keys, with commits that go on from those of this one.
@@ -161,11 +160,18 @@ impl Vault {
         Self::make(next, self.master.clone(), HomeLock::take(next)?, self.writer().root.commits)
     }
 
-    /// The same vault as the next opening will find it.
-    pub(super) fn reopened(self) -> Result<Self, StoreError> {
-        let Self { home, engine, master, opener, head, lock, .. } = self;
-        drop((engine, head));
-        Self::open_any(&home, master, opener, lock).map(|(vault, _)| vault)
+    /// Makes room for values at `places`, by rising place, each of which must be put then.
+    pub(super) fn lay_out(
+        &self,
+        places: impl Iterator<Item = Result<Vec<u8>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        self.engine.lay_out(places)
+    }
+
+    /// Closes it, but lets nobody else in.
+    pub(super) fn close(self) -> Closed {
+        let Self { home, master, opener, lock, .. } = self;
+        Closed { home, master, opener, lock }
     }
 
     fn open_any(
@@ -195,7 +201,8 @@ impl Vault {
             return Err(StoreError::Damaged("writes that were acknowledged are missing"));
         }
         vault.writer().root = root;
-        if found == FORMAT {
+        // Format 1 did not count.
+        if found > 1 {
             vault.check_kinds(|kind| !Kind::BULKY.iter().any(|bulky| *bulky as u8 == kind))?;
         }
         Ok((vault, found))
@@ -223,11 +230,6 @@ impl Vault {
             writer: Mutex::new(Writer::default()),
             lock,
         }
-    }
-
-    /// The lock of its folder, to be held longer than the vault.
-    pub(super) fn lock(&self) -> Arc<HomeLock> {
-        Arc::clone(&self.lock)
     }
 
     /// The folder that holds it.
@@ -429,7 +431,7 @@ impl Vault {
 
     /// What stands at `place` on disk.
     fn standing(&self, place: &[u8]) -> Result<Standing, StoreError> {
-        let value = self.engine.get(place)?;
+        let value = self.engine.get(place)?.filter(|value| !value.is_empty());
         Ok(value.map(|v| (crypter::version(&v).unwrap_or(0), self.counter.mac(place, &v))))
     }
 

@@ -1,12 +1,14 @@
 //! Evidence that belongs to a record: files sealed in chunks, and what is known of each (docs/storage.md).
 //!
 //! A file lies in `attachments/` under a random name. What it is called, how long it is, its hash, its custody notes
-//! and the random key that opens it are one sealed value of the store. The file is durable before that value is, and
-//! goes after it; what a stop leaves behind in between belongs to nothing and is cleared away at opening.
+//! and the random key that opens it are sealed under a key of its record, in one value of the store: with the record's
+//! key they are gone wherever they were copied to. The file is durable before that value is, and goes after it; what a
+//! stop leaves behind in between belongs to nothing and is cleared away at opening.
 
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::{
     collections::HashSet,
@@ -23,11 +25,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    crypter::SecretKey,
+    crypter::{Crypter, SecretKey},
     error::StoreError,
     home::ATTACHMENTS,
-    records::RecordNumber,
-    vault::{Kind, Txn, Vault},
+    records::{RecordNumber, Records},
+    vault::{Kind, Txn, Vault, numbered},
 };
 
 /// Most bytes of one file: 64 GiB.
@@ -42,8 +44,9 @@ const NOTES: usize = 64;
 const FILE_ID: usize = 16;
 const KEY: usize = 32;
 /// First byte of a value: how the rest is laid out.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const UNREADABLE: StoreError = StoreError::Damaged("what is known of an attachment does not read");
+const LOCKED: &str = "what is known of an attachment does not open";
 
 /// What is known of one attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,8 @@ struct Entry {
 /// The attachment table and its folder.
 pub struct Attachments {
     vault: Arc<Vault>,
+    /// Whose keys seal what is known of their attachments. Asked while the vault's writer is held.
+    records: Arc<Records>,
     folder: PathBuf,
     pins: Mutex<Pins>,
 }
@@ -126,19 +131,15 @@ impl Drop for Pinned<'_> {
 }
 
 impl Attachments {
-    /// Opens the table. Values whose record is gone by what `there` says, and files that no value names, are what a
-    /// stop left behind: they are removed.
-    pub fn open(
-        vault: Arc<Vault>,
-        mut there: impl FnMut(RecordNumber) -> Result<bool, StoreError>,
-    ) -> Result<Self, StoreError> {
-        let folder = vault.home().join(ATTACHMENTS);
-        let attachments = Self { vault, folder, pins: Mutex::default() };
+    /// Opens the table. Values whose record is gone, and files that no value names, are what a stop left behind: they
+    /// are removed.
+    pub fn open(records: Arc<Records>) -> Result<Self, StoreError> {
+        let attachments = Self::over(records);
         let mut named = HashSet::new();
         let mut orphans = Vec::new();
         for pair in attachments.vault.scan_from(Kind::Attachment, 0) {
             let (place, value) = pair?;
-            if there(record_of(place))? {
+            if attachments.records.has(record_of(place)) {
                 named.insert(file_of(&value)?);
             } else {
                 orphans.push(place);
@@ -153,12 +154,16 @@ impl Attachments {
         Ok(attachments)
     }
 
-    /// Reads `from` to its end and keeps it with `record`, if that is `there` once all is read. Durable when it returns.
-    /// `progress` hears how many bytes were read.
+    fn over(records: Arc<Records>) -> Self {
+        let vault = Arc::clone(records.vault());
+        Self { folder: vault.home().join(ATTACHMENTS), vault, records, pins: Mutex::default() }
+    }
+
+    /// Reads `from` to its end and keeps it with `record`, if that is still there once all is read. Durable when it
+    /// returns. `progress` hears how many bytes were read.
     pub fn add(
         &self,
         record: RecordNumber,
-        there: impl FnOnce() -> Result<bool, StoreError>,
         name: &str,
         from: impl Read,
         note: CustodyNote,
@@ -168,12 +173,7 @@ impl Attachments {
         checked_text(&note.note, NOTE_BYTES)?;
         // Before gigabytes are written that could not be kept.
         self.vault.ensure_durable()?;
-        let mut file = [0; FILE_ID];
-        SysRng.try_fill_bytes(&mut file).map_err(|_| StoreError::Random)?;
-        let key = SecretKey::random()?;
-        let path = self.path(&file);
-        let written =
-            self.write(&path, |to| stream::seal(&key, &bound(&file), from, MOST_BYTES, to, progress))?;
+        let (file, key, written) = self.write(from, progress)?;
         let known = Attachment {
             number: 0,
             name: name.to_owned(),
@@ -181,7 +181,7 @@ impl Attachments {
             sha256: Digest::from_bytes(written.sha256),
             custody: vec![note],
         };
-        let kept = self.keep(record, there, Entry { file, key, known });
+        let kept = self.keep(record, Entry { file, key, known });
         // A commit that failed may be on disk all the same: what it names stays, and opening sorts it out.
         if matches!(kept, Ok(None) | Err(StoreError::Full { .. })) {
             let _ = self.unlink(&[file]);
@@ -191,7 +191,11 @@ impl Attachments {
 
     /// The attachments of `record`, oldest first.
     pub fn list(&self, record: RecordNumber) -> Result<Vec<Attachment>, StoreError> {
-        self.entries(record).map(|entry| Ok(entry?.1.known)).collect()
+        let known = self.values(record).map(|pair| {
+            let (place, value) = pair?;
+            Ok(self.decoded(place, &value)?.map(|entry| entry.known))
+        });
+        known.filter_map(Result::transpose).collect()
     }
 
     /// Writes an attachment out as it came in; none if there is no such one. An error if its file is not what was kept;
@@ -204,13 +208,7 @@ impl Attachments {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Option<Attachment>, StoreError> {
         let Some((_, entry)) = self.entry(record, number)? else { return Ok(None) };
-        let file = File::open(self.path(&entry.file)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => StoreError::Damaged("the file of an attachment is missing"),
-            _ => StoreError::io("reading an attachment")(error),
-        })?;
-        let sealed = stream::Sealed { bytes: entry.known.bytes, sha256: *entry.known.sha256.as_bytes() };
-        let mut tell = |done| progress(done, Some(entry.known.bytes));
-        stream::open(&entry.key, &bound(&entry.file), file, &sealed, to, &mut tell)?;
+        self.pour(&entry, to, &mut |done| progress(done, Some(entry.known.bytes)))?;
         Ok(Some(entry.known))
     }
 
@@ -228,7 +226,7 @@ impl Attachments {
             return Err(StoreError::Full { what: "custody notes of one attachment", most: NOTES });
         }
         entry.known.custody.push(note);
-        put(&mut txn, place, &entry)?;
+        self.put(&mut txn, place, &entry)?;
         txn.commit()?;
         Ok(Some(entry.known))
     }
@@ -259,14 +257,21 @@ impl Attachments {
         self.unlink(&files)
     }
 
-    /// Whether every attachment has its file.
-    pub fn check(&self) -> Result<(), StoreError> {
+    /// Opens every attachment, and gives how many there are. `progress` hears how many bytes were opened.
+    pub fn check(&self, progress: &mut dyn FnMut(u64)) -> Result<u64, StoreError> {
+        let (mut count, mut bytes) = (0, 0u64);
         for pair in self.vault.scan_from(Kind::Attachment, 0) {
-            if !self.path(&file_of(&pair?.1)?).is_file() {
-                return Err(StoreError::Damaged("the file of an attachment is missing"));
+            let (place, value) = pair?;
+            // One that is erased meanwhile is no longer looked for.
+            let Some(entry) = self.decoded(place, &value)? else { continue };
+            match self.pour(&entry, std::io::sink(), &mut |done| progress(bytes.saturating_add(done))) {
+                Err(_) if self.vault.get_at(Kind::Attachment, place)?.is_none() => continue,
+                other => other?,
             }
+            bytes = bytes.saturating_add(entry.known.bytes);
+            count += 1;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Keeps every file where it is until what is returned is dropped.
@@ -275,15 +280,10 @@ impl Attachments {
         Pinned(self)
     }
 
-    fn keep(
-        &self,
-        record: RecordNumber,
-        there: impl FnOnce() -> Result<bool, StoreError>,
-        mut entry: Entry,
-    ) -> Result<Option<Attachment>, StoreError> {
+    fn keep(&self, record: RecordNumber, mut entry: Entry) -> Result<Option<Attachment>, StoreError> {
         let mut txn = self.vault.begin();
         // Asked while no other writer can erase it.
-        if !there()? {
+        if !self.records.has(record) {
             return Ok(None);
         }
         let next = match self.values(record).last().transpose()? {
@@ -294,7 +294,7 @@ impl Attachments {
             return Err(StoreError::Full { what: "attachments of one record", most: 1 << NUMBER_BITS });
         }
         entry.known.number = next;
-        put(&mut txn, place_of(record, next), &entry)?;
+        self.put(&mut txn, place_of(record, next), &entry)?;
         txn.commit()?;
         Ok(Some(entry.known))
     }
@@ -304,15 +304,8 @@ impl Attachments {
             return Ok(None);
         }
         let place = place_of(record, number);
-        let value = self.vault.get_at(Kind::Attachment, place)?;
-        value.map(|value| Ok((place, decoded(place, &value)?))).transpose()
-    }
-
-    fn entries(&self, record: RecordNumber) -> impl Iterator<Item = Result<(u64, Entry), StoreError>> {
-        self.values(record).map(|pair| {
-            let (place, value) = pair?;
-            Ok((place, decoded(place, &value)?))
-        })
+        let Some(value) = self.vault.get_at(Kind::Attachment, place)? else { return Ok(None) };
+        Ok(self.decoded(place, &value)?.map(|entry| (place, entry)))
     }
 
     fn values(
@@ -332,30 +325,46 @@ impl Attachments {
         self.folder.join(hex::encode(file))
     }
 
-    /// Writes a file so that after a power cut it is there whole, or not at all under its name.
-    fn write<T>(
+    /// Hands on what an attachment's file holds.
+    fn pour(&self, entry: &Entry, to: impl Write, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+        let file = File::open(self.path(&entry.file)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Damaged("the file of an attachment is missing"),
+            _ => StoreError::io("reading an attachment")(error),
+        })?;
+        let sealed = stream::Sealed { bytes: entry.known.bytes, sha256: *entry.known.sha256.as_bytes() };
+        stream::open(&entry.key, &bound(&entry.file), file, &sealed, to, progress)
+    }
+
+    /// Seals all of `from` in a new file under a new key, so that after a power cut it is there whole, or not at all under
+    /// its name.
+    fn write(
         &self,
-        path: &Path,
-        fill: impl FnOnce(&mut File) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        from: impl Read,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<([u8; FILE_ID], SecretKey, stream::Sealed), StoreError> {
         let io = StoreError::io("keeping an attachment");
         if !self.folder.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(&io)?;
             sync_folder(self.vault.home())?;
         }
+        let mut name = [0; FILE_ID];
+        SysRng.try_fill_bytes(&mut name).map_err(|_| StoreError::Random)?;
+        let key = SecretKey::random()?;
+        let path = self.path(&name);
         let temporary = path.with_extension("new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(&io)?;
-        let done = fill(&mut file).and_then(|done| {
-            file.sync_all().and_then(|()| fs::rename(&temporary, path)).map_err(&io)?;
+        let done = stream::seal(&key, &bound(&name), from, MOST_BYTES, &mut file, progress);
+        let done = done.and_then(|done| {
+            file.sync_all().and_then(|()| fs::rename(&temporary, &path)).map_err(&io)?;
             sync_folder(&self.folder)?;
             Ok(done)
         });
         if done.is_err() {
             let _ = fs::remove_file(&temporary);
-            let _ = fs::remove_file(path);
+            let _ = fs::remove_file(&path);
         }
-        done
+        Ok((name, key, done?))
     }
 
     fn unlink(&self, files: &[[u8; FILE_ID]]) -> Result<(), StoreError> {
@@ -375,6 +384,33 @@ impl Attachments {
             }
         }
         sync_folder(&self.folder)
+    }
+
+    /// Seals a value: form, file; then under the record's key the file's key, and the rest as JSON.
+    fn put(&self, txn: &mut Txn<'_>, place: u64, entry: &Entry) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(&entry.known).map(Zeroizing::new).map_err(|_| UNREADABLE)?;
+        let mut plain = Zeroizing::new(Vec::with_capacity(KEY + json.len()));
+        plain.extend_from_slice(entry.key.bytes());
+        plain.extend_from_slice(&json);
+        let mut value = [&[FORM], entry.file.as_slice()].concat();
+        let crypter = self.crypter(record_of(place))?;
+        let crypter = crypter.ok_or(StoreError::Damaged("the key of a record is missing"))?;
+        crypter.seal_onto(&mut value, &known_at(place, &entry.file), FORM.into(), &plain)?;
+        txn.put_at(Kind::Attachment, place, &value)
+    }
+
+    /// What a value says; none if its record was erased.
+    fn decoded(&self, place: u64, value: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let file = file_of(value)?;
+        let Some(crypter) = self.crypter(record_of(place))? else { return Ok(None) };
+        let sealed = value.get(1 + FILE_ID..).ok_or(UNREADABLE)?;
+        let plain = crypter.open_bare(&known_at(place, &file), FORM.into(), sealed, LOCKED)?;
+        entry_of(place, file, &plain).map(Some)
+    }
+
+    /// What seals the attachments of a record: a key that only its own leads to.
+    fn crypter(&self, record: RecordNumber) -> Result<Option<Crypter>, StoreError> {
+        Ok(self.records.key(record)?.map(|key| Crypter::new(&key.derive("attachment"))))
     }
 
     /// Removes files that nothing names.
@@ -434,26 +470,19 @@ fn checked_text(text: &str, most: usize) -> Result<(), StoreError> {
     if text.len() > most { Err(StoreError::TooLarge { bytes: text.len(), most }) } else { Ok(()) }
 }
 
-/// A value: form, file, key, then the rest as JSON.
-fn put(txn: &mut Txn<'_>, place: u64, entry: &Entry) -> Result<(), StoreError> {
-    let json = serde_json::to_vec(&entry.known).map(Zeroizing::new).map_err(|_| UNREADABLE)?;
-    let mut value = Zeroizing::new(Vec::with_capacity(1 + FILE_ID + KEY + json.len()));
-    value.push(FORM);
-    value.extend_from_slice(&entry.file);
-    value.extend_from_slice(entry.key.bytes());
-    value.extend_from_slice(&json);
-    txn.put_at(Kind::Attachment, place, &value)
-}
-
-fn decoded(place: u64, value: &[u8]) -> Result<Entry, StoreError> {
-    let file = file_of(value)?;
-    let rest = value.get(1 + FILE_ID..).ok_or(UNREADABLE)?;
-    let (key, json) = rest.split_first_chunk::<KEY>().ok_or(UNREADABLE)?;
+/// What is known of an attachment: its key, then the rest as JSON.
+fn entry_of(place: u64, file: [u8; FILE_ID], plain: &[u8]) -> Result<Entry, StoreError> {
+    let (key, json) = plain.split_first_chunk::<KEY>().ok_or(UNREADABLE)?;
     let known: Attachment = serde_json::from_slice(json).map_err(|_| UNREADABLE)?;
     if known.number != number_of(place) {
         return Err(UNREADABLE);
     }
     Ok(Entry { file, key: SecretKey::new(*key), known })
+}
+
+/// What the sealed part of a value is bound to.
+fn known_at(place: u64, file: &[u8; FILE_ID]) -> Vec<u8> {
+    [numbered(Kind::Attachment, place).as_slice(), file].concat()
 }
 
 fn file_of(value: &[u8]) -> Result<[u8; FILE_ID], StoreError> {

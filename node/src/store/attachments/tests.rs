@@ -1,18 +1,20 @@
 use super::*;
-use crate::store::{KdfParams, NewRecord, Passphrase, ROW_BYTES, Records};
+use crate::store::{
+    KdfParams, NewRecord, OldRecord, Passphrase, ROW_BYTES, Upgrade, keyring,
+    records::{TestKeys, test_keys},
+};
 
 fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery".into())
 }
 
-fn opened(home: &Path) -> (Records, Attachments) {
+fn opened(home: &Path) -> (Arc<Records>, Attachments) {
     let vault = match Vault::open(home, &passphrase()) {
         Err(StoreError::NoVault(_)) => Vault::create(home, &passphrase(), KdfParams::FLOOR),
         other => other,
     };
-    let vault = Arc::new(vault.unwrap());
-    let records = Records::open(Arc::clone(&vault)).unwrap();
-    let attachments = Attachments::open(vault, |n| Ok(records.body(n)?.is_some())).unwrap();
+    let records = Arc::new(Records::open(Arc::new(vault.unwrap())).unwrap());
+    let attachments = Attachments::open(Arc::clone(&records)).unwrap();
     (records, attachments)
 }
 
@@ -31,7 +33,7 @@ fn note(text: &str) -> CustodyNote {
 }
 
 fn add(attachments: &Attachments, record: RecordNumber, name: &str, text: &[u8]) -> Attachment {
-    attachments.add(record, || Ok(true), name, text, note("from a phone"), &mut |_| {}).unwrap().unwrap()
+    attachments.add(record, name, text, note("from a phone"), &mut |_| {}).unwrap().unwrap()
 }
 
 fn read(attachments: &Attachments, record: RecordNumber, number: u32) -> Result<Vec<u8>, StoreError> {
@@ -144,8 +146,12 @@ fn a_record_that_is_gone_by_the_time_all_is_read_keeps_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (records, attachments) = opened(dir.path());
     let one = record(&records, 1);
-    let kept = attachments.add(one, || Ok(false), "a", &b"text"[..], note(""), &mut |_| {}).unwrap();
-    assert!(kept.is_none());
+    // It is erased once half of the file is read.
+    let mut erased = false;
+    let kept = attachments.add(one, "a", &b"text"[..], note(""), &mut |_| {
+        erased = erased || records.erase(one).unwrap();
+    });
+    assert!(erased && kept.unwrap().is_none());
     assert_eq!((attachments.list(one).unwrap().len(), files(dir.path())), (0, 0));
 }
 
@@ -168,4 +174,163 @@ fn a_missing_a_swapped_or_a_changed_file_is_told_and_never_read_as_another() {
     fs::write(&paths[1], &b).unwrap();
     let told: Vec<bool> = [0, 1].map(|n| read(&attachments, one, n).is_ok()).into();
     assert_eq!(told.iter().filter(|ok| **ok).count(), 1);
+}
+
+#[test]
+fn a_check_opens_every_file_and_finds_a_flipped_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, attachments) = opened(dir.path());
+    let (one, two) = (record(&records, 1), record(&records, 2));
+    add(&attachments, one, "a", &vec![1; 700_000]);
+    add(&attachments, two, "b", b"other");
+    let mut told = 0;
+    assert_eq!(attachments.check(&mut |bytes| told = bytes).unwrap(), 2);
+    assert_eq!(told, 700_005);
+    let file = fs::read_dir(dir.path().join(ATTACHMENTS)).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(file, bytes).unwrap();
+    assert!(matches!(attachments.check(&mut |_| ()), Err(StoreError::Damaged(_))));
+}
+
+fn master(home: &Path) -> SecretKey {
+    keyring::open(&keyring::path(home), &(&passphrase()).into()).unwrap().master
+}
+
+/// Every value that the store holds of attachments, opened as whoever has the master key opens it.
+fn values(vault: &Vault) -> Vec<(u64, Zeroizing<Vec<u8>>)> {
+    vault.scan_from(Kind::Attachment, 0).map(Result::unwrap).collect()
+}
+
+/// What anyone can make of a value with the keys of records that are left.
+fn readable(keys: &TestKeys, place: u64, value: &[u8]) -> Option<Entry> {
+    let file = file_of(value).unwrap();
+    (0..1024).filter_map(|n| keys.record(n)).find_map(|key| {
+        let crypter = Crypter::new(&key.derive("attachment"));
+        let sealed = &value[1 + FILE_ID..];
+        let plain = crypter.open_bare(&known_at(place, &file), FORM.into(), sealed, "x").ok()?;
+        entry_of(place, file, &plain).ok()
+    })
+}
+
+/// Every byte that was ever on the disk is kept, the keys that are left are all known, and so is the passphrase.
+#[test]
+fn an_attachment_of_an_erased_record_opens_with_no_key_that_remains_also_from_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, attachments) = opened(dir.path());
+    let (one, two) = (record(&records, 1), record(&records, 2));
+    add(&attachments, one, "erased.png", b"of the one who is erased");
+    add(&attachments, two, "kept.png", b"of another");
+    let before = values(records.vault());
+    let files: Vec<_> = fs::read_dir(dir.path().join(ATTACHMENTS))
+        .unwrap()
+        .map(|f| fs::read(f.unwrap().path()).unwrap())
+        .collect();
+    let master = master(dir.path());
+    let readable = |place, value| readable(&test_keys(dir.path(), &master), place, value);
+    // With the record's key all of it opens: what is looked for below can be found.
+    let keys: Vec<SecretKey> =
+        before.iter().map(|(place, value)| readable(*place, value).unwrap().key).collect();
+    assert!(records.erase(one).unwrap());
+    attachments.remove_all(one).unwrap();
+    for (place, value) in &before {
+        let entry = readable(*place, value);
+        assert_eq!(entry.is_some(), record_of(*place) == two, "{place}");
+        // Nor does the master key alone show its key, name, hash or notes.
+        for secret in [b"erased.png".as_slice(), b"from a phone", keys[0].bytes(), keys[1].bytes()] {
+            assert!(!value.windows(secret.len()).any(|w| w == secret));
+        }
+    }
+    // The files that were copied open with the keys that are gone, and with no other.
+    let opens = |key: &SecretKey, value: &[u8]| {
+        let bound = bound(&file_of(value).unwrap());
+        let sealed = stream::Sealed { bytes: 10, sha256: [0; 32] };
+        files.iter().any(|file| {
+            let mut to = Vec::new();
+            let _ = stream::open(key, &bound, &file[..], &sealed, &mut to, &mut |_| {});
+            !to.is_empty()
+        })
+    };
+    assert!(before.iter().zip(&keys).all(|((_, value), key)| opens(key, value)));
+    let left = readable(before[1].0, &before[1].1).unwrap().key;
+    assert!(!opens(&left, &before[0].1));
+    assert_eq!(read(&attachments, two, 0).unwrap(), b"of another");
+}
+
+/// Writes an attachment as format 2 did: its key under the vault's own.
+fn as_format_2(attachments: &Attachments, record: RecordNumber, number: u32, name: &str, text: &[u8]) {
+    let (file, key, sealed) = attachments.write(text, &mut |_| ()).unwrap();
+    let known = Attachment {
+        number,
+        name: name.to_owned(),
+        bytes: sealed.bytes,
+        sha256: Digest::from_bytes(sealed.sha256),
+        custody: vec![note("from a phone")],
+    };
+    let json = serde_json::to_vec(&known).unwrap();
+    let value = [&[1u8], file.as_slice(), key.bytes(), &json].concat();
+    let mut txn = attachments.vault.begin();
+    txn.put_at(Kind::Attachment, place_of(record, number), &value).unwrap();
+    txn.put(Kind::Format, b"", &2u16.to_be_bytes()).unwrap();
+    txn.commit().unwrap();
+}
+
+#[test]
+fn attachments_of_format_2_are_sealed_anew_under_keys_of_their_records_and_damaged_ones_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two, damaged);
+    {
+        let (records, attachments) = opened(dir.path());
+        (one, two) = (record(&records, 1), record(&records, 2));
+        for (number, text) in [(0, &b"first"[..]), (1, &vec![7; 600_000]), (2, b"to be damaged")] {
+            as_format_2(&attachments, one, number, "shot.png", text);
+        }
+        as_format_2(&attachments, two, 0, "of another", b"second");
+        damaged = attachments.path(&old_file(&records, one, 2));
+    }
+    let mut bytes = fs::read(&damaged).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    let names = || -> HashSet<_> {
+        fs::read_dir(dir.path().join(ATTACHMENTS)).unwrap().map(|f| f.unwrap().file_name()).collect()
+    };
+    let old_files = names();
+    let opened_now = Vault::open(dir.path(), &passphrase());
+    assert!(matches!(opened_now, Err(StoreError::Older { found: 2, known: 3 })), "{opened_now:?}");
+    let remake = |_: &Vault, _: OldRecord| Err(StoreError::Random);
+    // Stopped once the first is done, by a file that cannot be written; then it goes on.
+    let hidden = dir.path().join("hidden");
+    let upgrade = Upgrade::begin(dir.path(), &passphrase()).unwrap().unwrap();
+    let stopped = upgrade.run(remake, &mut |_| {
+        fs::rename(dir.path().join(ATTACHMENTS), &hidden).unwrap();
+        fs::write(dir.path().join(ATTACHMENTS), b"no folder").unwrap();
+    });
+    assert!(matches!(stopped, Err(StoreError::Io { .. })), "{stopped:?}");
+    fs::remove_file(dir.path().join(ATTACHMENTS)).unwrap();
+    fs::rename(&hidden, dir.path().join(ATTACHMENTS)).unwrap();
+    let upgrade = Upgrade::begin(dir.path(), &passphrase()).unwrap().unwrap();
+    assert_eq!(upgrade.run(remake, &mut |_| ()).unwrap(), 2);
+    assert!(Upgrade::begin(dir.path(), &passphrase()).unwrap().is_none());
+    let (records, attachments) = opened(dir.path());
+    assert_eq!(read(&attachments, one, 0).unwrap(), b"first");
+    assert_eq!(read(&attachments, one, 1).unwrap(), vec![7; 600_000]);
+    assert_eq!(read(&attachments, two, 0).unwrap(), b"second");
+    assert_eq!(attachments.list(one).unwrap()[1].custody, [note("from a phone")]);
+    // What is damaged is known as before, and its file is what it was.
+    assert!(matches!(read(&attachments, one, 2), Err(StoreError::Damaged(_))));
+    assert_eq!(
+        (attachments.list(one).unwrap()[2].name.as_str(), fs::read(&damaged).unwrap()),
+        ("shot.png", bytes)
+    );
+    // Every other file is a new one, under a new key.
+    let kept: Vec<_> = names().intersection(&old_files).cloned().collect();
+    assert_eq!(kept, [damaged.file_name().unwrap()]);
+    let keys = test_keys(dir.path(), &master(dir.path()));
+    assert!(values(records.vault()).iter().all(|(place, value)| readable(&keys, *place, value).is_some()));
+}
+
+/// The file of an attachment of format 2.
+fn old_file(records: &Records, record: RecordNumber, number: u32) -> [u8; FILE_ID] {
+    let value = records.vault().get_at(Kind::Attachment, place_of(record, number)).unwrap().unwrap();
+    *value[1..].first_chunk().unwrap()
 }

@@ -223,6 +223,15 @@ impl Records {
         read(&mut state.rows.iter().filter(|row| **row != ERASED))
     }
 
+    /// The key of a record; none once it was erased.
+    pub(super) fn key(&self, number: RecordNumber) -> Result<Option<SecretKey>, StoreError> {
+        let state = self.state();
+        if !state.is_live(number.0) {
+            return Ok(None);
+        }
+        Ok(state.page(page_of(number.0))?.seeds.key(place_of(number.0)))
+    }
+
     /// The vault that holds them.
     pub(super) const fn vault(&self) -> &Arc<Vault> {
         &self.vault
@@ -363,7 +372,7 @@ fn open_body(
 }
 
 #[cfg(test)]
-pub(super) use self::tests::test_keys;
+pub(super) use self::tests::{TestKeys, test_keys};
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ fn a_backup_beside_erasures_has_the_keys_that_its_values_need() {
         let records = Arc::clone(&records);
         std::thread::spawn(move || (0..120).for_each(|n| assert!(records.erase(RecordNumber(n)).unwrap())))
     };
-    let attachments = Attachments::open(Arc::clone(&vault), |record| Ok(records.has(record))).unwrap();
+    let attachments = Attachments::open(Arc::clone(&records)).unwrap();
     let mut backups = Vec::new();
     while !erasing.is_finished() {
         let mut bytes = Vec::new();
