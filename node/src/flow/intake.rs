@@ -5,6 +5,7 @@ use std::io::Read;
 use hedgerow_protocol::facet::Facet;
 use zeroize::Zeroizing;
 
+use super::lint::PeopleHeld;
 use crate::{
     error::NodeError,
     facet_row,
@@ -21,7 +22,7 @@ impl Node {
     /// Stores one record.
     pub fn add_record(&self, form: RecordForm) -> Result<RecordNumber, NodeError> {
         let new = self.prepare(form, None)?;
-        match self.records.insert(vec![new])?.first() {
+        match self.store(vec![new])?.first() {
             Some(Stored::New(number) | Stored::Duplicate(number)) => Ok(*number),
             None => Err(NodeError::input("nothing was stored")),
         }
@@ -63,16 +64,23 @@ impl Node {
     /// Puts another form in the place of one record's; number, import mark and attachments stay.
     pub fn replace_record(&self, number: RecordNumber, form: RecordForm) -> Result<(), NodeError> {
         let new = self.prepare(form, None)?;
-        if self.records.replace(number, &new)? {
-            Ok(())
-        } else {
-            Err(NodeError::input(format!("there is no record {number}")))
+        let mut people = self.people_held();
+        let (before, after) = (self.known_by(&people, number), people.keys(&new.body)?);
+        if !self.records.replace(number, &new)? {
+            return Err(NodeError::input(format!("there is no record {number}")));
         }
+        people.remove(&before);
+        people.add(&after);
+        Ok(())
     }
 
     /// Erases one record. It is in no later statistic.
     pub fn erase_record(&self, number: RecordNumber) -> Result<(), NodeError> {
+        let mut people = self.people_held();
+        let known_by = self.known_by(&people, number);
         if self.records.erase(number)? {
+            people.remove(&known_by);
+            drop(people);
             self.attachments.remove_all(number)?;
             self.sightings.forget(|one| one.record == Some(number.0))?;
             Ok(())
@@ -135,13 +143,33 @@ impl Node {
         prepare(&self.vault, &self.word_key, form, source)
     }
 
+    /// Stores records in one durable commit.
+    fn store(&self, batch: Vec<NewRecord>) -> Result<Vec<Stored>, NodeError> {
+        let mut people = self.people_held();
+        let keys = batch.iter().map(|new| people.keys(&new.body)).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = self.records.insert(batch)?;
+        for (keys, outcome) in keys.iter().zip(&outcomes) {
+            if let Stored::New(_) = outcome {
+                people.add(keys);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// What the person of a record is known by, as far as somebody has asked. A record that does not read is erased and
+    /// replaced all the same.
+    fn known_by(&self, people: &PeopleHeld<'_>, number: RecordNumber) -> Vec<u64> {
+        let body = people.asked().then(|| self.records.body(number).ok().flatten()).flatten();
+        body.and_then(|body| people.keys(&body).ok()).unwrap_or_default()
+    }
+
     fn flush(&self, batch: Vec<NewRecord>, dry_run: bool, report: &mut Imported) -> Result<(), NodeError> {
         if dry_run {
             // Duplicates within the file or with the vault are told only by a true import.
             report.stored += batch.len() as u64;
             return Ok(());
         }
-        for outcome in self.records.insert(batch)? {
+        for outcome in self.store(batch)? {
             match outcome {
                 Stored::New(_) => report.stored += 1,
                 Stored::Duplicate(_) => report.duplicates += 1,

@@ -4,12 +4,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hedgerow_protocol::indicator::{Checks, Terms, WarningError, WarningLists};
 use serde::{Deserialize, Serialize};
 
+use super::intake;
 use crate::{error::NodeError, form::RecordForm, node::Node, store::RecordNumber};
 
 /// Largest warning list, in bytes, and most files of a folder.
@@ -22,8 +23,37 @@ const PAGE: usize = 500;
 #[derive(Default)]
 pub(crate) struct Known {
     lists: Mutex<Option<(PathBuf, Arc<WarningLists>)>>,
-    /// With the state of the records that it was made from.
-    people: Mutex<Option<(u64, Arc<Terms>)>>,
+    /// Read from all records when it is first asked for, then kept in step with each change of one.
+    people: Mutex<Option<Arc<Terms>>>,
+}
+
+/// Held while records change, so that what they are known by changes with them.
+pub(super) struct PeopleHeld<'k>(MutexGuard<'k, Option<Arc<Terms>>>);
+
+impl PeopleHeld<'_> {
+    /// Whether anybody has asked for people yet.
+    pub(super) fn asked(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What a record is known by; nothing as long as nobody has asked.
+    pub(super) fn keys(&self, body: &[u8]) -> Result<Vec<u64>, NodeError> {
+        if self.asked() { Ok(keys(&intake::read(body)?)) } else { Ok(Vec::new()) }
+    }
+
+    /// A record came.
+    pub(super) fn add(&mut self, keys: &[u64]) {
+        if let Some(people) = &mut *self.0 {
+            Arc::make_mut(people).add(keys);
+        }
+    }
+
+    /// A record went.
+    pub(super) fn remove(&mut self, keys: &[u64]) {
+        if let Some(people) = &mut *self.0 {
+            Arc::make_mut(people).remove(keys);
+        }
+    }
 }
 
 /// What a folder of warning lists came to.
@@ -97,12 +127,14 @@ impl Node {
         }
     }
 
+    /// To be held while records change.
+    pub(super) fn people_held(&self) -> PeopleHeld<'_> {
+        PeopleHeld(self.known.people.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn people(&self) -> Result<Arc<Terms>, NodeError> {
-        let state = self.records.changes();
-        let mut held = self.known.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, people)) = &*held
-            && *of == state
-        {
+        let mut held = self.people_held();
+        if let Some(people) = &*held.0 {
             return Ok(Arc::clone(people));
         }
         let mut terms = Terms::default();
@@ -111,26 +143,28 @@ impl Node {
             let page = self.list_records(RecordNumber(from), PAGE)?;
             let Some((last, _)) = page.last() else { break };
             from = last.0.saturating_add(1);
-            page.iter().for_each(|(_, form)| remember(&mut terms, form));
+            page.iter().for_each(|(_, form)| terms.add(&keys(form)));
         }
         let people = Arc::new(terms);
-        *held = Some((state, Arc::clone(&people)));
+        *held.0 = Some(Arc::clone(&people));
         Ok(people)
     }
 }
 
 /// Everything by which a record's person may be known. The narrative is not: the attacker stands in it too.
-fn remember(terms: &mut Terms, form: &RecordForm) {
-    terms.remember(&form.person);
-    terms.remember(&form.reference);
+fn keys(form: &RecordForm) -> Vec<u64> {
+    let mut keys = Terms::keys(&form.person);
+    let mut remember = |text: &str| keys.extend(Terms::keys(text));
+    remember(&form.reference);
     for part in form.contacts.split([',', ';', '\n', '|', '/']) {
         let words: Vec<&str> = part.split_whitespace().collect();
         // One plain word is as likely "WhatsApp" as a name.
         if words.len() > 1 || part.contains(|c: char| c == '@' || c.is_ascii_digit()) {
-            terms.remember(part);
+            remember(part);
         }
-        words.iter().filter(|w| w.contains('@')).for_each(|w| terms.remember(w));
+        words.iter().filter(|w| w.contains('@')).for_each(|w| remember(w));
     }
+    keys
 }
 
 /// Every `*.json` of a folder, and every `list.json` one folder down, as MISP's repository has them.
@@ -184,12 +218,42 @@ mod tests {
                 "narrative":"a message from evil.example"}"#,
         )
         .unwrap();
-        remember(&mut terms, &form);
+        terms.add(&keys(&form));
         for text in ["for p-0017", "case-9", "jane roe wrote", "jane@mail.example", "+14165550100"] {
             assert!(terms.speaks_of_one(text), "{text}");
         }
         for text in ["evil.example", "seen on WhatsApp", "jane"] {
             assert!(!terms.speaks_of_one(text), "{text}");
         }
+    }
+
+    #[test]
+    fn who_is_in_the_vault_is_known_as_soon_as_records_change() {
+        use crate::store::{KdfParams, Passphrase};
+
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new("a passphrase for tests".into());
+        let node =
+            Node::init(dir.path(), &passphrase, KdfParams::FLOOR, "A".into(), String::new(), vec![]).unwrap();
+        let form = |contact: &str| -> RecordForm {
+            let json = serde_json::json!({
+                "day": "2025-01-01", "tactic": "T01", "person": "p-0017", "contacts": contact,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let knows = |text: &str| node.people().unwrap().speaks_of_one(text);
+        let first = node.add_record(form("ada@mail.example")).unwrap();
+        assert!(knows("ada@mail.example"), "read from the records");
+        let second = node.add_record(form("ben@mail.example")).unwrap();
+        assert!(knows("ben@mail.example"), "stored since");
+        node.replace_record(second, form("cem@mail.example")).unwrap();
+        assert!(knows("cem@mail.example") && !knows("ben@mail.example"), "replaced");
+        node.erase_record(first).unwrap();
+        assert!(!knows("ada@mail.example") && knows("p-0017"), "erased; the other is of the same person");
+        node.erase_record(second).unwrap();
+        assert!(!knows("p-0017"));
+        let rows = [(1, Ok((form("dua@mail.example"), [7; 32])))];
+        node.import_records(rows, false, &mut |_| ()).unwrap();
+        assert!(knows("dua@mail.example"), "imported");
     }
 }

@@ -231,17 +231,20 @@ impl Node {
         let known = self.clients.pulled(collection.as_str())?;
         let after = known.filter(|_| !from.again);
         let (mut next, mut empty) = (None, 0);
+        let mut labels = indicator::OwnLabels::default();
         loop {
             let page = taxii::page(fetcher, collection, after.as_deref(), next.as_deref())?;
             empty = if page.objects.is_empty() { empty + 1 } else { 0 };
             let mut good = Vec::new();
-            for object in page.objects {
+            labels.learn(&page.objects);
+            for mut object in page.objects {
                 if object.get("type").and_then(Value::as_str) == Some("marking-definition") {
                     // Labels are known, and stay on what they mark.
                     continue;
                 }
                 report.read += 1;
                 let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                labels.put(&mut object);
                 match StixObject::parse(object) {
                     Ok(object) => good.push(object),
                     Err(error) => report.reject(|| id, &error.to_string()),

@@ -65,59 +65,98 @@ pub(super) fn needles(which: usize, o: &Observable) -> Vec<(String, Needle)> {
     }
 }
 
-/// Letters and digits, also those beyond ASCII: `öevil.example` is another name.
-const fn letter(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80
+/// A character beside what was found.
+#[derive(Clone, Copy)]
+struct Beside {
+    char: char,
+    /// Whether the value itself has a character beyond ASCII on that side.
+    wide: bool,
 }
 
-/// What a host name is made of, its dots aside.
-const fn label(byte: u8) -> bool {
-    letter(byte) || matches!(byte, b'-' | b'_')
+impl Beside {
+    /// What ends before `end`.
+    fn before(text: &[u8], end: usize, wide: bool) -> Option<Self> {
+        let part = text.get(end.saturating_sub(4)..end)?;
+        let char = String::from_utf8_lossy(part).chars().next_back()?;
+        Some(Self { char, wide })
+    }
+
+    /// What begins at `start`.
+    fn after(text: &[u8], start: usize, wide: bool) -> Option<Self> {
+        let part = text.get(start..text.len().min(start + 4))?;
+        let char = String::from_utf8_lossy(part).chars().next()?;
+        Some(Self { char, wide })
+    }
+
+    /// Whether it goes on with the word: `öevil.example` is another name. But nothing goes on with an ASCII name in a
+    /// script without capitals, many of which have no spaces either; a name in such a script goes on with any letter.
+    /// What is no UTF-8 may be a letter in another encoding.
+    fn letter(self) -> bool {
+        let Self { char, wide } = self;
+        let beyond = || match wide {
+            true => char.is_alphanumeric(),
+            false => char.is_lowercase() || char.is_uppercase(),
+        };
+        char.is_ascii_alphanumeric() || char == char::REPLACEMENT_CHARACTER || (!char.is_ascii() && beyond())
+    }
+
+    /// Whether it is part of a host name, dots aside.
+    fn label(self) -> bool {
+        self.letter() || self.is("-_")
+    }
+
+    fn is(self, any: &str) -> bool {
+        any.contains(self.char)
+    }
 }
 
 impl Needle {
     /// Whether what the automaton found at `start..end` is the value itself.
     pub(super) fn stands(&self, text: &[u8], start: usize, end: usize) -> bool {
-        let before = start.checked_sub(1).and_then(|at| text.get(at).copied());
-        let before2 = start.checked_sub(2).and_then(|at| text.get(at).copied());
-        let after = text.get(end).copied();
-        let after2 = text.get(end + 1).copied();
-        let is = |byte: Option<u8>, of: fn(u8) -> bool| byte.is_some_and(of);
+        let wide = |at: usize| text.get(at).is_some_and(|byte| !byte.is_ascii());
+        let (first, last) = (wide(start), wide(end.saturating_sub(1)));
+        let before = Beside::before(text, start, first);
+        let after = Beside::after(text, end, last);
+        // One further, behind a dot and the like: of one byte.
+        let before2 = Beside::before(text, start.saturating_sub(1), first);
+        let after2 = Beside::after(text, end + 1, last);
+        let is = |beside: Option<Beside>, of: &dyn Fn(Beside) -> bool| beside.is_some_and(of);
+        let dot = |beside: Option<Beside>| is(beside, &|b| b.is("."));
         // A dot goes on with the name only if more of it follows: it may just end a sentence.
-        let goes_on = is(after, label) || (after == Some(b'.') && is(after2, label));
+        let goes_on = is(after, &Beside::label) || (dot(after) && is(after2, &Beside::label));
         match &self.rule {
-            Rule::Domain => !is(before, label) && !goes_on,
-            Rule::Email => !is(before, |b| label(b) || b".%+".contains(&b)) && !goes_on,
+            Rule::Domain => !is(before, &Beside::label) && !goes_on,
+            Rule::Email => !is(before, &|b| b.label() || b.is(".%+")) && !goes_on,
             Rule::Ipv4 => {
-                let longer = before == Some(b'.') && is(before2, letter);
-                !is(before, label) && !longer && !goes_on
+                let longer = dot(before) && is(before2, &Beside::letter);
+                !is(before, &Beside::label) && !longer && !goes_on
             }
             Rule::Ipv6 => {
-                let colon = |b: u8| letter(b) || b == b':';
-                let ends = after == Some(b':') && !is(after2, colon);
-                let longer = (is(after, colon) && !ends) || (after == Some(b'.') && is(after2, letter));
-                !is(before, colon) && !longer
+                let colon = |b: Beside| b.letter() || b.is(":");
+                let ends = is(after, &|b| b.is(":")) && !is(after2, &colon);
+                let longer = (is(after, &colon) && !ends) || (dot(after) && is(after2, &Beside::letter));
+                !is(before, &colon) && !longer
             }
-            Rule::Hex => !is(before, letter) && !is(after, letter),
-            Rule::Dotted => !is(before, |b| label(b) || b == b'.') && !goes_on,
+            Rule::Hex => !is(before, &Beside::letter) && !is(after, &Beside::letter),
+            Rule::Dotted => !is(before, &|b| b.label() || b.is(".")) && !goes_on,
             Rule::Exact(value) => {
-                let word = |b: u8| letter(b) || b == b'_';
-                let first = value.first().copied().is_some_and(word);
-                let last = value.last().copied().is_some_and(word);
+                let word = |b: Beside| b.letter() || b.is("_");
+                let first = is(Beside::after(value, 0, first), &word);
+                let last = is(Beside::before(value, value.len(), last), &word);
                 text.get(start..end) == Some(value)
-                    && !(first && is(before, word))
-                    && !(last && is(after, word))
+                    && !(first && is(before, &word))
+                    && !(last && is(after, &word))
             }
             Rule::Url(value, host_end) => {
                 let found = text.get(start..end).unwrap_or_default();
                 // A path goes on with what may stand in one; a full stop or comma after it does not.
-                let goes_on = is(after, |b| label(b) || b"~%/=&?+".contains(&b))
-                    || (is(after, |b| b".:,;".contains(&b)) && is(after2, letter));
-                found.get(*host_end..) == value.get(*host_end..) && !is(before, letter) && !goes_on
+                let goes_on = is(after, &|b| b.label() || b.is("~%/=&?+"))
+                    || (is(after, &|b| b.is(".:,;")) && is(after2, &Beside::letter));
+                found.get(*host_end..) == value.get(*host_end..) && !is(before, &Beside::letter) && !goes_on
             }
             Rule::Marked => {
-                let name = |b: u8| letter(b) || b == b'_';
-                !is(before, name) && !is(after, name)
+                let name = |b: Beside| b.letter() || b.is("_");
+                !is(before, &name) && !is(after, &name)
             }
         }
     }

@@ -41,6 +41,12 @@ fn a_domain_is_found_with_all_beneath_it_and_no_other_name_is_taken_for_it() {
             ("evil.example-x.org", false),
             ("evil.examples", false),
             ("\u{f6}evil.example", false),
+            ("\u{434}evil.example", false),
+            // Of scripts without capitals, and often without spaces, nothing goes on with it; nor do their marks.
+            ("\u{94fe}\u{63a5}evil.example\u{662f}", true),
+            ("\u{ff08}evil.example\u{ff09}\u{3002}", true),
+            ("\u{628}evil.example\u{60c}", true),
+            ("\u{201c}evil.example\u{201d}\u{2026}", true),
             ("evil_example", false),
         ],
     );
@@ -115,6 +121,11 @@ fn other_kinds_are_found_as_whole_words() {
     cases(
         &made(K::Persona, "x:@some_one"),
         &[("by @Some_One!", true), ("@some_one_else", false), ("some_one", false)],
+    );
+    // A tag in a script without spaces ends where its letters do.
+    cases(
+        &made(K::Hashtag, "\u{5973}\u{6743}"),
+        &[("see #\u{5973}\u{6743}\u{3002}", true), ("see #\u{5973}\u{6743}\u{8fd0}\u{52a8}", false)],
     );
     cases(
         &made(K::FilePath, "/var/tmp/agent"),

@@ -24,7 +24,7 @@ const FORMAT: u8 = 1;
 pub struct AddedRow {
     /// When it was added, in microseconds since 1970: no two rows have the same.
     pub at: i64,
-    /// The version's `modified`, in nanoseconds since 1970.
+    /// The version's `modified`, in nanoseconds since 1970; 0 for what has no versions, such as an observable.
     pub modified: i64,
     /// The UUID of its id.
     pub uuid: u128,
@@ -35,6 +35,11 @@ pub struct AddedRow {
 }
 
 impl AddedRow {
+    /// What its version is called: when it was modified, or added here where it has no versions (TAXII 2.1 §3.3).
+    pub const fn version(&self) -> i64 {
+        if self.modified == 0 { self.at.saturating_mul(1000) } else { self.modified }
+    }
+
     /// What tells one object from another.
     pub const fn object(&self) -> (u8, u128) {
         (self.kind, self.uuid)
@@ -122,7 +127,7 @@ impl Added {
         Ok(Self { vault, rows: RwLock::new(rows), adding: Mutex::new(()) })
     }
 
-    /// Adds versions that are not here yet, in order, each at `now` (microseconds) or just after the one before. They
+    /// Adds versions that are not the latest here yet, in order, each at `now` (microseconds) or just after the one before. They
     /// are durable before they can be read.
     pub fn add(&self, versions: impl IntoIterator<Item = AddedRow>, now: i64) -> Result<usize, StoreError> {
         let _one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +138,8 @@ impl Added {
             let mut ours = HashMap::new();
             for version in versions {
                 let known = ours.get(&version.object()).or(rows.of(version.object()).map(|r| &r.modified));
-                if known.is_some_and(|known| *known >= version.modified) {
+                // Not only later ones: a revocation is final, whenever it was made.
+                if known.is_some_and(|known| *known == version.modified) {
                     continue;
                 }
                 ours.insert(version.object(), version.modified);
@@ -180,8 +186,8 @@ mod tests {
         let vault = Arc::new(Vault::create(dir.path(), &passphrase(), KdfParams::default()).unwrap());
         let added = Added::open(Arc::clone(&vault)).unwrap();
         assert_eq!(added.add((0..7000).map(|n| version(n, 5)), 1_000_000).unwrap(), 7000);
-        // The same again adds nothing; a later version of one has a new time, also when the clock went back.
-        assert_eq!(added.add([version(3, 5), version(4, 4), version(5, 6), version(5, 6)], 10).unwrap(), 1);
+        // The same again adds nothing; another version of one has a new time, also when the clock went back.
+        assert_eq!(added.add([version(3, 5), version(4, 5), version(5, 4), version(5, 4)], 10).unwrap(), 1);
         let times =
             |added: &Added| -> Vec<(i64, u128)> { added.read().after(0).map(|r| (r.at, r.uuid)).collect() };
         let before = times(&added);

@@ -212,7 +212,8 @@ fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static
 fn harmful(object: &StixObject, checks: &Checks<'_>) -> Option<&'static str> {
     let observables = observables(object);
     let known = |text: &str| checks.people.speaks_of_one(text);
-    if observables.iter().any(|o| known(o.value())) || object.texts().any(known) {
+    // In whatever it says, a pattern that is not understood included.
+    if observables.iter().any(|o| known(o.value())) || object.says().any(known) {
         return Some("it names somebody whose incidents are in this vault");
     }
     observables.iter().find_map(unsuitable)
@@ -408,8 +409,8 @@ mod tests {
     #[test]
     fn what_names_somebody_in_the_vault_is_refused_whoever_confirms_it() {
         let mut people = Terms::default();
-        people.remember("jane@mail.example");
-        people.remember("Jane Roe");
+        people.add(&Terms::keys("jane@mail.example"));
+        people.add(&Terms::keys("Jane Roe"));
         let mut lists = WarningLists::default();
         lists
             .add(br#"{"name":"Top","type":"hostname","matching_attributes":[],"list":["top.example"]}"#)
@@ -430,6 +431,22 @@ mod tests {
             let revoked = object.revoked_at(Timestamp::from_unix_seconds(1_700_000_009).unwrap());
             assert_eq!(objection(&revoked, &checks).is_some(), refused + warned > 0, "{value}");
         }
+        // In a pattern that is not one of values, and in whatever a program put beside what STIX has.
+        for (key, value) in [
+            ("pattern", serde_json::json!("[email-addr:value LIKE '%jane@mail.example%']")),
+            ("pattern", serde_json::json!("[file:name = 'a'] FOLLOWEDBY [x-case:who MATCHES 'Jane Roe']")),
+            ("x_case", serde_json::json!({ "notes": [{ "by": "us", "text": "for Jane Roe" }] })),
+        ] {
+            let mut object = draft("evil.example", None).to_value();
+            object[key] = value;
+            let object = StixObject::parse(object).unwrap();
+            assert!(objection(&object, &checks).is_some(), "{key}");
+        }
+        // The words of the format are nobody's name.
+        people.add(&Terms::keys("malicious-activity"));
+        people.add(&Terms::keys("indicator"));
+        let checks = Checks { lists: &lists, people: &people, sealed: false };
+        assert_eq!(objection(&draft("evil.example", None), &checks), None);
         // A partner was asked about the address and confirmed it.
         assert_eq!(objection(&draft("someone@mail.example", None), &checks), None);
         assert!(objection(&draft("10.0.0.1", None), &checks).is_some());

@@ -464,15 +464,50 @@ impl StixObject {
         })
     }
 
+    /// Every text in it that says something: all but ids, times and the words of closed and open vocabularies.
+    pub fn says(&self) -> impl Iterator<Item = &str> {
+        const STRUCTURE: [&str; 24] = [
+            "type",
+            "spec_version",
+            "id",
+            "created",
+            "modified",
+            "created_by_ref",
+            "object_marking_refs",
+            "granular_markings",
+            "lang",
+            "valid_from",
+            "valid_until",
+            "first_seen",
+            "last_seen",
+            "pattern_type",
+            "indicator_types",
+            "malware_types",
+            "threat_actor_types",
+            "infrastructure_types",
+            "report_types",
+            "tool_types",
+            "kill_chain_phases",
+            "relationship_type",
+            "identity_class",
+            "object_refs",
+        ];
+        let mut found = Vec::new();
+        let said = self.map.iter().filter(|(key, _)| !STRUCTURE.contains(&key.as_str()));
+        said.for_each(|(_, value)| strings(value, &mut found));
+        found.into_iter()
+    }
+
     /// The ids in a list property, such as `object_refs`.
     pub fn references(&self, key: &str) -> impl Iterator<Item = &str> {
         self.map.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
-    /// Its TLP label, the strictest if it has several.
+    /// Its TLP label, the strictest if it has several; a label of a part of it (STIX 2.1 §7.2.3) is one of the whole.
     pub fn tlp(&self) -> Option<Tlp> {
-        let refs = self.map.get("object_marking_refs")?.as_array()?;
-        refs.iter().filter_map(|r| Tlp::of_marking(r.as_str()?)).max()
+        let parts = self.map.get("granular_markings").and_then(Value::as_array).into_iter().flatten();
+        let parts = parts.filter_map(|part| part.get("marking_ref")?.as_str());
+        self.references("object_marking_refs").chain(parts).filter_map(Tlp::of_marking).max()
     }
 
     /// This object under `tlp`, in place of any TLP label it had; other markings stay.
@@ -532,6 +567,16 @@ impl<'de> Deserialize<'de> for StixObject {
             return Err(de::Error::custom(StixError::TooLarge));
         }
         Ok(object)
+    }
+}
+
+/// Every string in a value, at any depth.
+fn strings<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => found.push(text),
+        Value::Array(list) => list.iter().for_each(|value| strings(value, found)),
+        Value::Object(map) => map.values().for_each(|value| strings(value, found)),
+        _ => {}
     }
 }
 

@@ -4,10 +4,11 @@
 //! ranges of large providers. So a name is compared whole, and a true host beneath a listed suffix passes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, hash_map::Entry},
     net::IpAddr,
 };
 
+use regex::{RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,9 @@ use super::observable::{Observable, ObservableKind as K};
 /// Entries of all lists together.
 const ENTRIES: usize = 4_000_000;
 
+/// Bytes that the expressions of one list may take, compiled.
+const COMPILED: usize = 4 * 1024 * 1024;
+
 /// Why a list is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WarningError {
@@ -23,8 +27,11 @@ pub enum WarningError {
     #[error("this is no MISP warning list")]
     Form,
     /// A list of a type that is not read.
-    #[error("lists of this type are not read (only string, hostname, substring and cidr are)")]
+    #[error("lists of this type are not read (only string, hostname, substring, cidr and regex are)")]
     Type,
+    /// An expression that is none, or too large a one.
+    #[error("the list holds an expression that cannot be read")]
+    Expression,
     /// More than memory should hold.
     #[error("the lists have more than {ENTRIES} entries together")]
     TooMany,
@@ -52,6 +59,7 @@ pub struct WarningLists {
     lists: Vec<List>,
     exact: HashMap<String, Vec<u16>>,
     substrings: Vec<(String, u16)>,
+    expressions: Vec<(RegexSet, u16)>,
     /// By length of the prefix, IPv4 in its mapped form.
     ranges: HashMap<u8, HashMap<u128, u16>>,
     entries: usize,
@@ -82,6 +90,7 @@ impl WarningLists {
                     self.ranges.entry(prefix).or_default().entry(net).or_insert(number);
                 }
             }
+            "regex" => self.expressions.push((expressions(&raw.list)?, number)),
             _ => return Err(WarningError::Type),
         }
         self.lists.push(List { name: raw.name, kinds: raw.matching_attributes });
@@ -97,7 +106,7 @@ impl WarningLists {
     pub fn hit(&self, observable: &Observable) -> Option<&str> {
         let value = observable.value();
         let kinds = kinds(observable.kind());
-        match observable.kind() {
+        let listed = match observable.kind() {
             K::Ipv4 | K::Ipv6 => self.in_range(value, kinds).or_else(|| self.named(value, kinds)),
             K::Domain => self.named(value, kinds).or_else(|| self.named(value.strip_prefix("www.")?, kinds)),
             K::Url => self.named(value, kinds).or_else(|| {
@@ -118,7 +127,11 @@ impl WarningLists {
                 self.name(found?.1)
             }),
             _ => self.named(value, kinds),
-        }
+        };
+        listed.or_else(|| {
+            let mut of = self.expressions.iter().filter(|(_, n)| self.is_for(*n, kinds));
+            self.name(of.find(|(set, _)| set.is_match(value))?.1)
+        })
     }
 
     fn named(&self, value: &str, kinds: &[&str]) -> Option<&str> {
@@ -140,6 +153,22 @@ impl WarningLists {
     fn name(&self, number: u16) -> Option<&str> {
         self.lists.get(usize::from(number)).map(|l| l.name.as_str())
     }
+}
+
+/// Expressions as MISP has them: between slashes, with flags behind the second, or bare.
+fn expressions(list: &[String]) -> Result<RegexSet, WarningError> {
+    let bare = list.iter().map(|entry| {
+        let entry = entry.trim();
+        match entry.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
+            // Of its flags, g says nothing about whether there is a match.
+            Some((inner, flags)) if flags.bytes().all(|flag| b"gimsxu".contains(&flag)) => {
+                let flags: String = flags.chars().filter(|flag| *flag != 'g').collect();
+                if flags.is_empty() { inner.to_owned() } else { format!("(?{flags}){inner}") }
+            }
+            _ => entry.to_owned(),
+        }
+    });
+    RegexSetBuilder::new(bare).size_limit(COMPILED).build().map_err(|_| WarningError::Expression)
 }
 
 /// MISP's names of a kind.
@@ -204,7 +233,7 @@ pub fn terms(text: &str, each: &mut dyn FnMut(&str)) {
     const SHORTEST: usize = 4;
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower
-        .split(|c: char| c.is_whitespace() || ",;:()<>[]{}\"'|/=&?".contains(c))
+        .split(|c: char| c.is_whitespace() || ",;:()<>[]{}\"'|/=&?%\\".contains(c))
         .map(|w| w.trim_matches(|c: char| ".!-_@#".contains(c)))
         .filter(|w| !w.is_empty())
         .collect();
@@ -226,17 +255,18 @@ pub fn terms(text: &str, each: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A set of terms that somebody is known by, as the first bytes of their SHA-256: small, and no list of names.
-#[derive(Default)]
-pub struct Terms(HashSet<u64>);
+/// What somebody is known by, each with how often: the first bytes of its SHA-256, small and no list of names.
+#[derive(Clone, Default)]
+pub struct Terms(HashMap<u64, u32>);
 
 fn short(term: &str) -> u64 {
     Sha256::digest(term.as_bytes()).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 impl Terms {
-    /// Remembers `text` whole: a name of several words is not its first name alone.
-    pub fn remember(&mut self, text: &str) {
+    /// What `text` is known by: the whole of it, since a name of several words is not its first name alone, and numbers
+    /// in it.
+    pub fn keys(text: &str) -> Vec<u64> {
         let mut longest = String::new();
         let mut numbers = Vec::new();
         terms(text, &mut |term| {
@@ -247,9 +277,29 @@ impl Terms {
                 longest = term.to_owned();
             }
         });
-        self.0.extend(numbers);
         if !longest.is_empty() {
-            self.0.insert(short(&longest));
+            numbers.push(short(&longest));
+        }
+        numbers
+    }
+
+    /// Knows these once more.
+    pub fn add(&mut self, keys: &[u64]) {
+        for key in keys {
+            let count = self.0.entry(*key).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Knows these once less; what was known once is known no more.
+    pub fn remove(&mut self, keys: &[u64]) {
+        for key in keys {
+            if let Entry::Occupied(mut count) = self.0.entry(*key) {
+                match count.get().saturating_sub(1) {
+                    0 => drop(count.remove()),
+                    less => *count.get_mut() = less,
+                }
+            }
         }
     }
 }
@@ -258,7 +308,7 @@ impl People for Terms {
     fn speaks_of_one(&self, text: &str) -> bool {
         let mut found = false;
         if !self.0.is_empty() {
-            terms(text, &mut |term| found = found || self.0.contains(&short(term)));
+            terms(text, &mut |term| found = found || self.0.contains_key(&short(term)));
         }
         found
     }
@@ -280,6 +330,7 @@ mod tests {
             ("Suffixes", "string", r#"["domain"]"#, r#"["co.example"]"#),
             ("A provider", "cidr", r#"["ip-dst"]"#, r#"["198.51.0.0/16","2001:db8:7::/48","not a range"]"#),
             ("Throwaway mail", "substring", r#"["email-src"]"#, r#"["@throwaway.example"]"#),
+            ("Contacts", "regex", r#"["email-src"]"#, r#"["/^(abuse|noc)\\@.*\\..*$/i","^bare@"]"#),
             ("Empty files", "string", r#"["md5"]"#, r#"["D41D8CD98F00B204E9800998ECF8427E"]"#),
         ] {
             let json = format!(
@@ -307,27 +358,38 @@ mod tests {
             ("2001:db8:8::1", None),
             ("x@throwaway.example", Some("Throwaway mail")),
             ("x@else.example", None),
+            ("abuse@else.example", Some("Contacts")),
+            ("bare@else.example", Some("Contacts")),
+            ("no-abuse@else.example", None),
             ("d41d8cd98f00b204e9800998ecf8427e", Some("Empty files")),
         ] {
             assert_eq!(lists.hit(&Observable::guess(value).unwrap()), hit, "{value}");
         }
-        assert_eq!(lists.size().0, 5);
+        assert_eq!(lists.size().0, 6);
     }
 
     #[test]
     fn what_is_no_list_says_so() {
         let mut lists = WarningLists::default();
         assert_eq!(lists.add(b"{}"), Err(WarningError::Form));
-        let regex = br#"{"name":"x","type":"regex","list":["a"]}"#;
-        assert_eq!(lists.add(regex), Err(WarningError::Type));
+        let other = br#"{"name":"x","type":"sounds-like","list":["a"]}"#;
+        assert_eq!(lists.add(other), Err(WarningError::Type));
+        for expression in ["(", "(?=ahead)a", "a{1000}{1000}"] {
+            let regex = format!(r#"{{"name":"x","type":"regex","list":["{expression}"]}}"#);
+            assert_eq!(lists.add(regex.as_bytes()), Err(WarningError::Expression), "{expression}");
+        }
+        assert_eq!(lists.size().0, 0);
     }
 
     #[test]
     fn a_person_is_found_by_name_address_or_number_and_not_by_a_part_of_a_name() {
         let mut people = Terms::default();
         for known in ["Jane Q Roe", "jane@mail.example", "+1 (416) 555-0100", "@jane_roe", "CASE-2024-7"] {
-            people.remember(known);
+            people.add(&Terms::keys(known));
         }
+        // Known twice, forgotten once.
+        people.add(&Terms::keys("Jane Q Roe"));
+        people.remove(&Terms::keys("Jane Q Roe"));
         for text in [
             "sent to Jane Q Roe on Monday",
             "JANE@mail.example",
@@ -338,6 +400,8 @@ mod tests {
         ] {
             assert!(people.speaks_of_one(text), "{text}");
         }
+        people.remove(&Terms::keys("@jane_roe"));
+        assert!(!people.speaks_of_one("twitter:jane_roe"));
         for text in ["jane", "Jane Roe", "mail.example", "evil.example", "416", ""] {
             assert!(!people.speaks_of_one(text), "{text}");
         }

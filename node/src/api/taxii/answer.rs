@@ -293,7 +293,7 @@ impl Server {
             .iter()
             .map(|row| {
                 json!({
-                    "id": catalog::id(row), "date_added": date_added(row), "version": catalog::timestamp(row.modified),
+                    "id": catalog::id(row), "date_added": date_added(row), "version": catalog::timestamp(row.version()),
                     "media_type": "application/stix+json;version=2.1",
                 })
             })
@@ -305,7 +305,7 @@ impl Server {
 
     fn versions(&self, ask: &Ask, client: &Client, id: &str) -> Result<Answer, Answer> {
         let (rows, paging) = self.page(ask, client, Some(id))?;
-        let list: Vec<String> = rows.iter().map(|row| catalog::timestamp(row.modified)).collect();
+        let list: Vec<String> = rows.iter().map(|row| catalog::timestamp(row.version())).collect();
         let list =
             if list.is_empty() { Vec::new() } else { format!("\"versions\":{}", json!(list)).into_bytes() };
         Ok(paging.envelope(list, &rows, false))
@@ -326,6 +326,8 @@ impl Server {
         }
         let at = now();
         let (mut good, mut failures, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut labels = crate::reader::indicator::OwnLabels::default();
+        labels.learn(objects);
         for object in objects {
             // Said again in the status: no more of it than an id or a time has.
             let text = |key: &str| -> String {
@@ -337,7 +339,9 @@ impl Server {
                 marks.push(json!({ "id": id, "version": text("created") }));
                 continue;
             }
-            match StixObject::parse(object.clone()) {
+            let mut labelled = object.clone();
+            labels.put(&mut labelled);
+            match StixObject::parse(labelled) {
                 Ok(object) => good.push(object),
                 Err(error) => {
                     failures.push(json!({ "id": id, "version": version, "message": error.to_string() }))
@@ -346,7 +350,8 @@ impl Server {
         }
         let named: Vec<Value> = good
             .iter()
-            .map(|o| json!({ "id": o.id(), "version": o.get("modified").cloned().unwrap_or_default() }))
+            // What has no versions has the time at which it came.
+            .map(|o| json!({ "id": o.id(), "version": o.get("modified").cloned().unwrap_or_else(|| json!(at)) }))
             .collect();
         let landed = self.catalog.node.take_in(&client.name, landing, good, at)?;
         let mut successes = marks;

@@ -176,6 +176,10 @@ impl Catalog {
 
 fn version(held: &StixObject) -> Option<AddedRow> {
     let (kind, uuid) = object(held.id())?;
-    let modified = nanoseconds(held.get("modified")?.as_str()?)?;
+    // An observable has no versions.
+    let modified = match held.is_observable() {
+        true => 0,
+        false => nanoseconds(held.get("modified")?.as_str()?)?,
+    };
     Some(AddedRow { at: 0, modified, uuid, kind, label: label(held.tlp()?) })
 }

@@ -113,7 +113,7 @@ impl Filter {
                 && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&row.kind))
                 && match &self.versions {
                     Versions::Held => true,
-                    Versions::These(times) => times.contains(&row.modified),
+                    Versions::These(times) => times.contains(&row.version()),
                 }
         };
         let most = self.limit + 1;

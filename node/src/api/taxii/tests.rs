@@ -170,6 +170,53 @@ fn labels_decide_what_a_token_reads() {
 }
 
 #[test]
+fn observables_are_served_with_the_time_of_their_coming_as_their_version() {
+    let world = World::new();
+    let domain = serde_json::json!({
+        "type": "domain-name", "spec_version": "2.1", "value": "example.org",
+        "id": "domain-name--3500c14b-9bde-5393-b4e5-b260aea7e058",
+    });
+    let rows = vec![Row::new(1, true, Ok(StixObject::parse(domain).unwrap()))];
+    world.node.import_indicators(rows, now(), &mut |_| ()).unwrap();
+    world.node.publish(Some(Tlp::Green), true, now()).unwrap();
+    let page = json_of(&world.objects("match[type]=domain-name"));
+    assert_eq!(ids_of(&page), ["domain-name--3500c14b-9bde-5393-b4e5-b260aea7e058"]);
+    let manifest = format!("{}manifest/", world.collection("library"));
+    let manifest = json_of(&world.ask("GET", &manifest, "match[type]=domain-name"));
+    let one = &manifest["objects"][0];
+    assert_eq!(one["version"], one["date_added"]);
+    let version = one["version"].as_str().unwrap();
+    let of_version = json_of(&world.objects(&format!("match[type]=domain-name&match[version]={version}")));
+    assert_eq!(ids_of(&of_version).len(), 1);
+}
+
+#[test]
+fn a_revocation_that_is_dated_before_what_it_takes_back_is_told() {
+    let world = World::new();
+    world.publish(0..1, Tlp::Green);
+    let ids = world.walk(9, |_| ());
+    let first = json_of(&world.ask("GET", &format!("{}manifest/", world.collection("library")), ""));
+    let seen =
+        first["objects"].as_array().unwrap().last().unwrap()["date_added"].as_str().unwrap().to_owned();
+    // As another program of its owner may date it: the library takes it, since a revocation is final.
+    let held = world.node.library.entry(&ids[0]).unwrap().unwrap();
+    let mut earlier = held.object.to_value();
+    for key in ["created", "modified", "valid_from"] {
+        earlier[key] = "2020-01-01T00:00:00.000Z".into();
+    }
+    earlier["revoked"] = true.into();
+    let earlier = StixObject::parse(earlier).unwrap();
+    let linted = hedgerow_protocol::indicator::lint(vec![earlier], Tlp::Green, true).0;
+    let charter = world.node.charter().unwrap().id();
+    let signed = hedgerow_protocol::indicator::SignedBatch::sign(linted, charter, now(), world.node.secret());
+    for (_, json) in signed.unwrap() {
+        world.node.take_batch(&json, now()).unwrap();
+    }
+    let page = json_of(&world.objects(&format!("added_after={seen}")));
+    assert_eq!(page["objects"][0]["revoked"], true, "{page}");
+}
+
+#[test]
 fn filters_choose_by_time_id_type_and_version() {
     let world = World::new();
     world.publish(0..5, Tlp::Green);

@@ -12,6 +12,8 @@ use std::{fmt, path::Path, str::FromStr};
 
 use hedgerow_protocol::{indicator::StixObject, time::Timestamp};
 
+pub(crate) use self::stix::OwnLabels;
+
 /// Largest file, in bytes.
 pub const FILE_BYTES: u64 = 256 * 1024 * 1024;
 

@@ -1,11 +1,47 @@
 //! STIX 2.0 and 2.1 bundles.
 
-use hedgerow_protocol::indicator::StixObject;
+use std::collections::HashMap;
+
+use hedgerow_protocol::indicator::{StixObject, Tlp};
 use serde_json::Value;
 
 use super::{ReadError, Row};
 
-/// Every object of a bundle. Definitions of TLP and the like are not rows: labels are kept on the objects.
+/// Definitions of a source's own that are kept; who needs more has none.
+const OWN: usize = 1000;
+
+/// The labels that a source defines under ids of its own. Without them what refers to one would have no label, and could
+/// be published under any.
+#[derive(Default)]
+pub(crate) struct OwnLabels(HashMap<String, Tlp>);
+
+impl OwnLabels {
+    /// Takes note of the definitions among `objects`.
+    pub(crate) fn learn(&mut self, objects: &[Value]) {
+        let room = OWN.saturating_sub(self.0.len());
+        self.0.extend(objects.iter().filter_map(label).take(room));
+    }
+
+    /// Puts the ids that all know in the place of the source's own.
+    pub(crate) fn put(&self, object: &mut Value) {
+        if self.0.is_empty() {
+            return;
+        }
+        let replace = |reference: &mut Value| {
+            if let Some(label) = reference.as_str().and_then(|id| self.0.get(id)) {
+                *reference = Value::String(label.marking_id());
+            }
+        };
+        if let Some(refs) = object.get_mut("object_marking_refs").and_then(Value::as_array_mut) {
+            refs.iter_mut().for_each(replace);
+        }
+        let parts = object.get_mut("granular_markings").and_then(Value::as_array_mut);
+        parts.into_iter().flatten().filter_map(|part| part.get_mut("marking_ref")).for_each(replace);
+    }
+}
+
+/// Every object of a bundle. Definitions of TLP and the like are not rows: labels are kept on the objects, under the ids
+/// that all know.
 pub(super) fn read(bundle: Value) -> Result<Vec<Row>, ReadError> {
     let Value::Object(mut bundle) = bundle else { return Err(ReadError::Bundle("it is not an object")) };
     if bundle.get("type").and_then(Value::as_str) != Some("bundle") {
@@ -15,14 +51,38 @@ pub(super) fn read(bundle: Value) -> Result<Vec<Row>, ReadError> {
         Some(Value::Array(objects)) => objects,
         _ => return Err(ReadError::Bundle("it has no list of objects")),
     };
-    let rows = objects.into_iter().zip(1u64..).filter_map(|(object, line)| {
+    let mut labels = OwnLabels::default();
+    labels.learn(&objects);
+    let rows = objects.into_iter().zip(1u64..).filter_map(|(mut object, line)| {
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
         if kind == "marking-definition" && object.get("definition_type").is_none_or(|t| t != "statement") {
             return None;
         }
         let context = kind != "indicator";
+        labels.put(&mut object);
         let object = StixObject::parse(object).and_then(|o| o.may_travel().map(|()| o));
         Some(Row::new(line, context, object.map_err(|e| e.to_string())))
     });
     Ok(rows.collect())
+}
+
+/// The label that a definition stands for, by its id.
+fn label(object: &Value) -> Option<(String, Tlp)> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_lowercase);
+    if text(object.get("type"))? != "marking-definition" {
+        return None;
+    }
+    let id = object.get("id")?.as_str()?;
+    let of_type = text(object.get("definition_type")).is_some_and(|kind| kind == "tlp");
+    let defined = object.pointer("/definition/tlp").filter(|_| of_type);
+    let extended = object.get("extensions").and_then(Value::as_object);
+    let extended = extended.and_then(|all| all.values().find_map(|one| one.get("tlp_2_0")));
+    let named = text(object.get("name")).and_then(|name| Some(name.strip_prefix("tlp:")?.to_owned()));
+    let word = text(defined).or_else(|| text(extended)).or(named)?;
+    let label = match word.trim() {
+        "white" => Tlp::Clear,
+        // A label that nobody knows is kept as the strictest there is.
+        word => word.parse().unwrap_or(Tlp::Red),
+    };
+    Some((id.to_owned(), label))
 }

@@ -2,6 +2,8 @@
 
 use std::{env, fs, path::Path};
 
+use hedgerow_protocol::indicator::Tlp;
+
 use super::*;
 
 fn at() -> Timestamp {
@@ -242,4 +244,41 @@ fn every_row_of_the_public_sets_is_accounted_for() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_label_that_a_bundle_defines_itself_or_gives_a_part_of_an_object_is_kept() {
+    let own = |n: u8| format!("marking-definition--00000000-0000-4000-8000-0000000000{n:02}");
+    let object = |n: u8, marking: serde_json::Value| {
+        let mut object = serde_json::json!({
+            "type": "indicator", "spec_version": "2.1",
+            "id": format!("indicator--00000000-0000-4000-8000-0000000000{n:02}"),
+            "created": "2025-01-01T00:00:00Z", "modified": "2025-01-01T00:00:00Z",
+            "valid_from": "2025-01-01T00:00:00Z", "indicator_types": ["unknown"],
+            "pattern_type": "stix", "pattern": format!("[domain-name:value = 'h{n}.example']"),
+        });
+        object.as_object_mut().unwrap().extend(marking.as_object().unwrap().clone());
+        object
+    };
+    let definition = |n: u8, more: serde_json::Value| {
+        let mut definition = serde_json::json!({
+            "type": "marking-definition", "id": own(n), "created": "2025-01-01T00:00:00Z",
+        });
+        definition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        definition
+    };
+    let refs = |n: u8| serde_json::json!({ "object_marking_refs": [own(n)] });
+    let part = |id: String| serde_json::json!({ "granular_markings": [{ "selectors": ["name"], "marking_ref": id }] });
+    let bundle = serde_json::json!({ "type": "bundle", "objects": [
+        definition(1, serde_json::json!({ "definition_type": "tlp", "definition": { "tlp": "WHITE" } })),
+        definition(2, serde_json::json!({ "name": "TLP:AMBER+STRICT" })),
+        definition(3, serde_json::json!({ "extensions": { "x": { "tlp_2_0": "red" } } })),
+        definition(4, serde_json::json!({ "definition_type": "tlp", "definition": { "tlp": "mauve" } })),
+        object(1, refs(1)), object(2, refs(2)), object(3, refs(3)), object(4, refs(4)),
+        object(5, part(own(3))), object(6, part(Tlp::Amber.marking_id())), object(7, serde_json::json!({})),
+    ]});
+    let read = read(bundle.to_string().as_bytes(), None, at()).unwrap();
+    let labels: Vec<Option<Tlp>> = read.into_iter().map(|row| row.result.unwrap().tlp()).collect();
+    let (amber, red) = (Some(Tlp::Amber), Some(Tlp::Red));
+    assert_eq!(labels, [Some(Tlp::Clear), Some(Tlp::AmberStrict), red, red, red, amber, None]);
 }
