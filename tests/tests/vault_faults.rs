@@ -234,67 +234,6 @@ fn when_the_power_goes_nothing_acknowledged_is_lost_and_the_vault_opens() {
     });
 }
 
-#[test]
-fn a_full_disk_is_told_by_everything_that_writes_and_all_that_was_there_stays() {
-    let federation = Federation::new(2, &["--quorum", "2"]);
-    let dir = federation.dir();
-    let at = dir.join("small");
-    fs::create_dir(&at).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&at).output();
-    let mounted = mounted.is_ok_and(|output| output.status.success()).then(|| Unmount(at.clone()));
-    let missing = "no small file system can be mounted here (root is needed)";
-    let Some(_mounted) = suite("full disks", mounted, missing) else { return };
-    let node = &federation.nodes[0];
-    copied(node.home(), &at.join("home"));
-    fs::remove_dir_all(node.home()).unwrap();
-    symlink(at.join("home"), node.home()).unwrap();
-    node.json(&["simulate", "200", "--seed", "1"]);
-    let file = dir.join("evidence.bin");
-    fs::write(&file, vec![3; 2_000_000]).unwrap();
-    let kept = node.json(&["attachment", "add", "0", file.to_str().unwrap()]);
-    let list = dir.join("list.txt");
-    let many: String = (0..20_000).map(|n| format!("host{n}.phish.example\n")).collect();
-    fs::write(&list, many).unwrap();
-    let before = node.json(&["record", "list", "--limit", "10000"]);
-    // Fill it to the last block.
-    let ballast = at.join("ballast");
-    let mut full = fs::File::create(&ballast).unwrap();
-    while std::io::Write::write_all(&mut full, &[1; 4096]).is_ok() {}
-    drop(full);
-    let out = at.join("backup.age");
-    let recipient = age::x25519::Identity::generate().to_public().to_string();
-    let (file, list, out) = (file.to_str().unwrap(), list.to_str().unwrap(), out.to_str().unwrap());
-    for args in [
-        &["attachment", "add", "0", file][..],
-        &["attachment", "export", "0", "0", "--out", at.join("out.bin").to_str().unwrap()],
-        &["simulate", "200000", "--seed", "2"],
-        &["indicator", "import", list],
-        &["backup", "--single", "--recipient", &recipient, "--out", out],
-    ] {
-        let done = node.run(args);
-        assert_eq!(done.code, Some(3), "{args:?}: {done:?}");
-        assert!(done.stderr.contains("disk is full"), "{args:?}: {done:?}");
-    }
-    fs::remove_file(ballast).unwrap();
-    // Whole batches may have gone in where the store had room of its own; nothing is lost, and nothing is half.
-    let after = node.json(&["record", "list", "--limit", "10000"]);
-    assert_eq!(before.as_array().unwrap()[..], after.as_array().unwrap()[..200]);
-    assert_eq!(node.json(&["attachment", "list", "0"]), json!([kept]));
-    let left: Vec<_> = fs::read_dir(&at).unwrap().map(|f| f.unwrap().file_name()).collect();
-    assert_eq!(left, ["home"], "nothing half is left");
-    assert_eq!(fs::read_dir(at.join("home/attachments")).unwrap().count(), 1);
-    node.json(&["attachment", "add", "0", file]);
-    node.json(&["attachment", "export", "0", "1", "--out", at.join("out.bin").to_str().unwrap()]);
-}
-
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 /// Every file of a folder.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());

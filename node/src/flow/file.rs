@@ -8,7 +8,10 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::{error::NodeError, store::StoreError};
+use crate::{
+    error::NodeError,
+    store::{StoreError, no_room},
+};
 
 /// Fills a new file, for its owner alone, under another name, and gives it its own once it is whole and durable. What is
 /// at `path` already is not written over; where `fill` fails nothing is left.
@@ -20,9 +23,7 @@ pub(crate) fn new_file<T>(
         std::io::ErrorKind::AlreadyExists => {
             NodeError::input(format!("{} is there already; choose another file", path.display()))
         }
-        std::io::ErrorKind::StorageFull
-        | std::io::ErrorKind::QuotaExceeded
-        | std::io::ErrorKind::FileTooLarge => StoreError::DiskFull.into(),
+        _ if no_room(&e) => StoreError::DiskFull.into(),
         _ => NodeError::input(format!("{} cannot be written: {e}", path.display())),
     };
     // Before much is written for nothing; it is asked again when the file gets its name.

@@ -18,7 +18,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8], what: &'static str) -> Result<(
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(&temporary).map_err(&io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&io)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // A half one would take room where there is none.
+    written.inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(&io)?;
     // Held open over the rename, so that what it held can be written over once it is no longer needed.
     let before = OpenOptions::new().write(true).open(path).ok();
     fs::rename(&temporary, path).map_err(&io)?;

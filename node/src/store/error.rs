@@ -168,11 +168,12 @@ pub enum StoreError {
 impl StoreError {
     /// Names what was being done; a full disk or a file-size limit is told apart.
     pub(crate) fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
-        move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull
-            | std::io::ErrorKind::QuotaExceeded
-            | std::io::ErrorKind::FileTooLarge => Self::DiskFull,
-            _ => Self::Io { what, source },
-        }
+        move |source| if no_room(&source) { Self::DiskFull } else { Self::Io { what, source } }
     }
+}
+
+/// Whether the system had no room for what was to be written: the disk, a quota or a limit on files is full.
+pub(crate) fn no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

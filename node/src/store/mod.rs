@@ -42,6 +42,7 @@ pub use attachments::{Attachment, Attachments, CustodyNote};
 pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};
 pub use error::StoreError;
+pub(crate) use error::no_room;
 pub use foreign::{Foreign, ForeignObject, ForeignStored};
 pub use home::key_files;
 pub use journal::{Access, Anchor, Broken, Chain, Journal, Numbered};
