@@ -67,7 +67,7 @@ impl Event {
     fn of(info: &str, what: &str, indicators: &[&StixObject], publisher: &Publisher, now: Timestamp) -> Self {
         let own = publisher.charter.map_or_else(|| publisher.name.clone(), |id| id.to_string());
         let at = Instant::of(now);
-        let latest = indicators.iter().map(|o| o.modified()).max().unwrap_or(at);
+        let latest = indicators.iter().map(|o| changed(o, at)).max().unwrap_or(at);
         let first = indicators.iter().map(|o| o.created()).min().unwrap_or(at);
         let label = indicators.iter().filter_map(|o| o.tlp()).max().unwrap_or(Tlp::Clear);
         let attributes = indicators.iter().flat_map(|object| attributes(object, at)).collect();
@@ -118,7 +118,7 @@ fn attributes(object: &StixObject, now: Instant) -> Vec<(String, (String, Value)
     let make = |uuid: String, (category, kind): (&str, &str), value: &str| {
         let attribute = json!({
             "uuid": uuid, "type": kind, "category": category, "value": value, "to_ids": to_ids,
-            "timestamp": seconds(object.modified()), "comment": words.join(": "), "deleted": gone,
+            "timestamp": seconds(changed(object, now)), "comment": words.join(": "), "deleted": gone,
             "disable_correlation": false, "Tag": [tag(tlp)],
         });
         (uuid, (value.to_owned(), attribute))
@@ -166,6 +166,13 @@ fn tag(tlp: Tlp) -> Value {
         Tlp::Amber | Tlp::AmberStrict => "#ffc000",
         Tlp::Red => "#ff2b2b",
     } })
+}
+
+/// When what is said of it changed last. Who has fetched an event fetches it again only if its time is later, so the time
+/// at which something expired is one.
+fn changed(object: &StixObject, now: Instant) -> Instant {
+    let expired = object.valid_until().filter(|until| *until <= now);
+    expired.map_or(object.modified(), |until| until.max(object.modified()))
 }
 
 fn seconds(at: Instant) -> String {

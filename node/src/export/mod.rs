@@ -198,4 +198,6 @@ fn usable<'e>(
 }
 
 #[cfg(test)]
+mod public_sets;
+#[cfg(test)]
 mod tests;

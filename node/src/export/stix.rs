@@ -124,7 +124,7 @@ pub(super) fn mvt(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
 }
 
 /// Why MVT would stop at a value, pass over it, or look for another one.
-fn beyond_mvt(o: &Observable) -> Option<&'static str> {
+pub(super) fn beyond_mvt(o: &Observable) -> Option<&'static str> {
     let social = matches!(o.kind(), K::Persona | K::Page | K::Channel | K::Hashtag | K::Media);
     if social || matches!(o.kind(), K::Ipv6 | K::Sha512) {
         return Some("MVT does not look for values of this kind");

@@ -180,3 +180,24 @@ fn a_feed_has_an_event_a_label_and_month_and_a_manifest_of_them() {
     }
     assert_eq!(feed.files["hashes.csv"].lines().count(), 3);
 }
+
+#[test]
+fn an_event_is_later_when_something_in_it_has_expired() {
+    let mut value = entry("x.example", Tlp::Clear).object.to_value();
+    value["valid_until"] = json!("2026-03-01T00:00:00.000Z");
+    let all = [published(StixObject::parse(value).unwrap())];
+    let at = |now: &str| -> Value {
+        let done = export(&all, Format::Misp, Audience::Anyone, &publisher(), now.parse().unwrap());
+        serde_json::from_str::<Value>(&done.text).unwrap()["Event"].clone()
+    };
+    let seconds = |value: &Value| value["timestamp"].as_str().unwrap().parse::<i64>().unwrap();
+    let (before, after) = (at("2026-02-01T00:00:00Z"), at("2026-04-01T00:00:00Z"));
+    for (before, after) in [(&before, &after), (&before["Attribute"][0], &after["Attribute"][0])] {
+        assert!(seconds(before) < seconds(after), "{before} {after}");
+    }
+    assert_eq!(
+        (&before["Attribute"][0]["to_ids"], &after["Attribute"][0]["to_ids"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(at("2026-05-01T00:00:00Z"), after, "once");
+}

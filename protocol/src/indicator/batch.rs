@@ -485,18 +485,22 @@ mod tests {
     #[test]
     fn a_batch_that_contradicts_itself_is_refused() {
         type Change = fn(&mut Batch);
-        let faults: [(&str, Change); 6] = [
-            ("empty", |b| b.objects.clear()),
-            ("an id twice", |b| b.objects.push(b.objects[0].clone())),
-            ("another label within", |b| b.objects[0] = b.objects[0].clone().marked(Tlp::Amber)),
-            ("RED", |b| b.tlp = Tlp::Red),
-            ("from the future", |b| b.published_at = b.published_at.plus_seconds(-86_400)),
-            ("another version", |b| b.version = 2),
+        let faults: [(&str, Change, &str); 6] = [
+            ("empty", |b| b.objects.clear(), "objects"),
+            ("an id twice", |b| b.objects.push(b.objects[0].clone()), "objects"),
+            ("another label within", |b| b.objects[0] = b.objects[0].clone().marked(Tlp::Amber), "objects"),
+            ("RED", |b| b.tlp = Tlp::Red, "tlp"),
+            ("from the future", |b| b.published_at = b.published_at.plus_seconds(-86_400), "objects"),
+            ("another version", |b| b.version = 2, "version"),
         ];
-        for (name, change) in faults {
+        for (name, change, field) in faults {
             let mut batch = version_1(3);
             change(&mut batch);
-            assert!(matches!(Signed::new(batch, &secret(1)), Err(EnvelopeError::Flaw(_))), "{name}");
+            let flaw = match Signed::new(batch, &secret(1)) {
+                Err(EnvelopeError::Flaw(flaw)) => flaw,
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(flaw.field, field, "{name}: {flaw}");
         }
     }
 }

@@ -1,0 +1,171 @@
+//! Every public set in through its reader, out through every writer, and in again: the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use hedgerow_protocol::{
+    document::NodeSecret,
+    id::Digest,
+    indicator::{ObservableKind as K, StixObject, Tlp},
+};
+
+use super::*;
+use crate::reader::indicator::{Format as In, read};
+
+fn now() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+/// Folders of the sets that hold indicators; the others are warning lists, schemas and taxonomies.
+const SETS: [&str; 4] = [
+    "AmnestyTech+investigations",
+    "AssoEchap+stalkerware-indicators",
+    "citizenlab+malware-indicators",
+    "mvt-project+mvt-indicators",
+];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+    found.sort();
+}
+
+/// Every object of every file, as published, each id once; with how many rows there were and how many were none.
+fn published(root: &Path) -> (Vec<Entry>, BTreeMap<String, (usize, usize)>) {
+    let (mut held, mut counts) = (BTreeMap::new(), BTreeMap::new());
+    let mut paths = Vec::new();
+    SETS.iter().for_each(|set| files(&root.join(set), &mut paths));
+    // The YAML of two sets is what their STIX and CSV are generated from; nobody exchanges it.
+    paths.retain(|path| path.extension().is_none_or(|kind| kind != "yaml"));
+    let owner = NodeSecret::from_seed(&[1; 32]).node_id();
+    for path in paths {
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        let rows = match read(&fs::read(&path).unwrap(), None, now()) {
+            Ok(rows) => rows,
+            Err(why) => {
+                counts.insert(format!("{name}: {why}"), (0, 0));
+                continue;
+            }
+        };
+        let bad = rows.iter().filter(|row| row.result.is_err()).count();
+        counts.insert(name, (rows.len(), bad));
+        for object in rows.into_iter().filter_map(|row| row.result.ok()) {
+            let object = object.marked(Tlp::Green);
+            let entry = Entry { owner: Some(owner), batch: Some(Digest::of(b"b")), at: now(), object };
+            held.insert(entry.object.id().to_owned(), entry);
+        }
+    }
+    (held.into_values().collect(), counts)
+}
+
+fn out(entries: &[Entry], format: Format) -> Exported {
+    let publisher = Publisher { name: "A federation".into(), charter: None };
+    export(entries, format, Audience::Anyone, &publisher, now())
+}
+
+/// What the rows of a file look for; none of them may be rejected.
+fn again(text: &str, format: Option<In>) -> BTreeSet<String> {
+    let rows = read(text.as_bytes(), format, now()).unwrap();
+    let keys = rows.into_iter().filter_map(|row| {
+        let object = row.result.unwrap_or_else(|why| panic!("line {}: {why}", row.line));
+        Some(object.pattern()?.key())
+    });
+    keys.collect()
+}
+
+/// What can be looked for as it is, value by value.
+fn values(entries: &[Entry]) -> BTreeSet<&Observable> {
+    let at = Instant::of(now());
+    let usable = entries.iter().filter(|entry| live(entry, at)).filter_map(|entry| entry.object.pattern());
+    usable
+        .filter(|pattern| matches!(pattern, Pattern::One(_) | Pattern::Any(_)))
+        .flat_map(Pattern::observables)
+        .collect()
+}
+
+fn of(values: &BTreeSet<&Observable>, which: impl Fn(&Observable) -> bool) -> BTreeSet<String> {
+    values.iter().filter(|o| which(o)).map(ToString::to_string).collect()
+}
+
+fn texts<'e>(objects: impl Iterator<Item = &'e StixObject>) -> BTreeSet<String> {
+    objects.map(|object| String::from_utf8(object.to_canonical()).unwrap()).collect()
+}
+
+fn objects(text: &str) -> Vec<StixObject> {
+    let rows = read(text.as_bytes(), Some(In::Stix), now()).unwrap();
+    rows.into_iter().map(|row| row.result.unwrap()).collect()
+}
+
+#[test]
+fn the_public_sets_go_out_through_every_writer_and_come_in_again_the_same() {
+    let Some(root) = env::var_os("HEDGEROW_REAL_DATA") else {
+        println!("skipped: HEDGEROW_REAL_DATA is not set, only our own small files were written");
+        return;
+    };
+    let (all, counts) = published(&Path::new(&root).join("indicators"));
+    let (rows, bad) = counts.values().fold((0, 0), |(rows, bad), (r, b)| (rows + r, bad + b));
+    assert_eq!((counts.len(), rows, bad, all.len()), (26, 10_551, 75, 8793), "{counts:#?}");
+    let values = values(&all);
+
+    // As signed: every object, letter for letter.
+    let stix = out(&all, Format::Stix);
+    assert_eq!((stix.written, stix.left_out.len()), (all.len(), 0));
+    assert_eq!(texts(objects(&stix.text).iter()), texts(all.iter().map(|e| &e.object)));
+    let strict = out(&all, Format::Strict);
+    let left: usize = strict.left_out.iter().map(|l| l.count).sum();
+    assert_eq!(strict.written + left, all.len());
+    let kept = objects(&strict.text);
+    assert_eq!(kept.len(), strict.written);
+    assert!(texts(kept.iter()).is_subset(&texts(all.iter().map(|e| &e.object))));
+
+    let mvt = out(&all, Format::Mvt);
+    let left: BTreeSet<String> = of(&values, |o| stix::beyond_mvt(o).is_some());
+    let told = again(&mvt.text, Some(In::Stix));
+    assert_eq!(&told | &left, of(&values, |_| true));
+    assert!(told.is_disjoint(&left));
+
+    // Attributes of MISP; what it has no type for is a pattern within one.
+    let event = out(&all, Format::Misp);
+    assert_eq!(event.left_out.len(), 0);
+    let read_back: BTreeSet<String> = again(&event.text, Some(In::Misp));
+    assert_eq!(read_back, of(&values, |_| true));
+    let feed = out(&all, Format::MispFeed);
+    let events = feed.files.iter().filter(|(name, _)| *name != "manifest.json" && *name != "hashes.csv");
+    let read_back: BTreeSet<String> = events.flat_map(|(_, text)| again(text, Some(In::Misp))).collect();
+    assert_eq!(read_back, of(&values, |_| true));
+
+    assert_eq!(again(&out(&all, Format::Csv).text, Some(In::Csv)), of(&values, |_| true));
+    // A list says no kinds; where they show, they are the same.
+    let list = out(&all, Format::List);
+    let shows = |o: &Observable| Observable::guess(o.value()).as_ref() == Ok(o);
+    let lines: BTreeSet<String> = list.text.lines().map(str::to_owned).collect();
+    assert_eq!(lines, values.iter().map(|o| o.value().to_owned()).collect());
+    let guessed = lines.iter().filter_map(|line| Observable::guess(line).ok());
+    let guessed: BTreeSet<String> = guessed.map(|o| o.to_string()).collect();
+    assert!(of(&values, shows).is_subset(&guessed));
+
+    let domains = of(&values, |o| o.kind() == K::Domain);
+    let blocked = out(&all, Format::Hosts).text;
+    let blocked = blocked.lines().filter_map(|line| line.strip_prefix("0.0.0.0 "));
+    assert_eq!(blocked.map(|name| format!("domain {name}")).collect::<BTreeSet<_>>(), domains);
+    let zone = out(&all, Format::Rpz).text;
+    let rules: BTreeSet<&str> = zone.lines().filter_map(|line| line.strip_suffix(" CNAME .")).collect();
+    let named: BTreeSet<String> = rules
+        .iter()
+        .filter(|rule| !rule.starts_with("*.") && !rule.ends_with(".rpz-ip"))
+        .map(|name| format!("domain {name}"))
+        .collect();
+    assert_eq!(named, domains);
+    let addresses = rules.iter().filter(|rule| rule.ends_with(".rpz-ip")).count();
+    assert_eq!(addresses, of(&values, |o| matches!(o.kind(), K::Ipv4 | K::Ipv6)).len());
+
+    // And nothing that was written differs from what is written again.
+    for (name, format) in FORMATS {
+        assert_eq!(out(&all, format), out(&all, format), "{name}");
+    }
+}
