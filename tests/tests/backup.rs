@@ -11,6 +11,7 @@ use std::{
 };
 
 use age::secrecy::ExposeSecret as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hedgerow_tests::{Done, Federation, Node, program, suite};
 use serde_json::{Value, json};
 
@@ -201,8 +202,16 @@ fn what_was_spent_after_the_backup_is_charged_again_before_a_restored_node_answe
     hedgerow_tests::eventually("the others answer", || {
         ask(&["silent.json", "--local", "--by", "platform"]).code == Some(0)
     });
-    let silent: Value = serde_json::from_slice(&fs::read(dir.join("silent.json")).unwrap()).unwrap();
-    let _ = silent;
+    let release: Value = serde_json::from_slice(&fs::read(dir.join("silent.json")).unwrap()).unwrap();
+    let payload = STANDARD.decode(release["payload"].as_str().unwrap()).unwrap();
+    let silent: Value = serde_json::from_slice(&payload).unwrap();
+    let answered = silent["contributions"].as_array().unwrap();
+    let signed = |c: &Value| c["signatures"][0]["keyid"].as_str().unwrap().to_owned();
+    let signers: Vec<String> = answered.iter().map(signed).collect();
+    let id = |node: &Node| node.json(&["status"])["id"].as_str().unwrap().to_owned();
+    let [asker, restored, third] = [0, 1, 2].map(|n| id(&federation.nodes[n]));
+    assert!(signers.contains(&asker) && signers.contains(&third), "{signers:?}");
+    assert!(signers.len() == 2 && !signers.contains(&restored), "{signers:?}");
     assert_eq!(spent(node), 0, "it gave nothing");
     let own = node.run(&["ask", "--purpose", "research", "--epsilon", "0.5"]);
     assert_eq!(own.code, Some(4), "{own:?}");

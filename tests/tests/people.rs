@@ -4,6 +4,8 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
@@ -307,10 +309,63 @@ fn panic_destroys_the_keys_without_a_passphrase_and_stops_the_node_within_a_seco
 }
 
 #[test]
-fn a_serving_node_may_not_be_dumped() {
+fn a_serving_node_writes_no_core_and_its_own_user_may_not_read_its_memory() {
     let federation = Federation::new(2, &["--quorum", "2"]);
-    let serving = federation.nodes[0].serve();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", serving.id())).unwrap();
+    let (dir, node) = (federation.dir(), &federation.nodes[0]);
+    // As a user who is not root: what root may read proves nothing.
+    let nobody = (fs::metadata("/proc/self").unwrap().uid() == 0).then_some(65534);
+    let program = dir.join("hedgerow");
+    fs::copy(binary(), &program).unwrap();
+    if let Some(nobody) = nobody {
+        let owned = Command::new("chown").arg("-R").arg(nobody.to_string()).arg(dir).status().unwrap();
+        assert!(owned.success());
+    }
+    let by_nobody = |command: &mut Command| {
+        if let Some(nobody) = nobody {
+            command.uid(nobody).gid(nobody);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut serve = Command::new(program);
+    serve.args(node.command().get_args()).args(["serve", "--json", "--until-stdin-closes"]).current_dir(dir);
+    let mut serving = by_nobody(&mut serve);
+    let mut ready = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.contains("\"ready\":true"), "{ready}");
+    let mut other = by_nobody(&mut Command::new("cat"));
+    let proc = |id: u32, file: &str| format!("/proc/{id}/{file}");
+    let limits = fs::read_to_string(proc(serving.id(), "limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // The kernel gives the files of a process that may not be dumped to root (proc(5)).
+    let owner = |id: u32| fs::metadata(proc(id, "mem")).unwrap().uid();
+    assert!(owner(other.id()) != 0, "as for any other process");
+    assert_eq!(owner(serving.id()), 0);
+    for process in [&mut serving, &mut other] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+#[test]
+fn only_an_operator_restores_a_backup_and_the_restored_log_says_so() {
+    let group = Group::new();
+    group.add("mina", &["caseworker"]);
+    let key = age::x25519::Identity::generate();
+    let (identity, file) = (group.dir.path().join("key"), group.dir.path().join("backup.age"));
+    fs::write(&identity, age::secrecy::ExposeSecret::expose_secret(&key.to_string())).unwrap();
+    let recipient = key.to_public().to_string();
+    group.node.json(&["backup", "--single", "--recipient", &recipient, "--out", file.to_str().unwrap()]);
+    let into = group.dir.path().join("restored");
+    let [file, identity, to] = [&file, &identity, &into].map(|path| path.to_str().unwrap());
+    let args = ["restore", file, "--identity", identity, "--into", to];
+    let refused = group.by("mina", &args);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(!into.exists());
+    group.node.json(&args);
+    let log = Node::at(group.dir.path(), "restored").json(&["log"]);
+    let last = log["entries"].as_array().unwrap().last().unwrap()["access"].clone();
+    assert_eq!((&last["user"], &last["action"]), (&json!("owner"), &json!("maintain")), "{log}");
+    assert!(last["what"].as_str().unwrap().starts_with("restored from a backup of "), "{last}");
+    assert_eq!(log["broken"], Value::Null);
 }

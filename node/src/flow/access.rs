@@ -107,6 +107,23 @@ impl Rule {
     const fn reasoned(self) -> Self {
         Self { reasoned: true, ..self }
     }
+
+    /// The role by which a user may do it.
+    fn role_of(&self, user: &User) -> Option<Role> {
+        self.roles.iter().copied().find(|role| user.roles.contains(role))
+    }
+
+    /// What is said to who has none of the roles.
+    fn refusal(&self, user: &User) -> String {
+        let may: Vec<_> = self.roles.iter().map(|role| role.name()).collect();
+        format!(
+            "{} ({}) may not do this ({}): it is for {}. `--user NAME` acts as another",
+            user.name,
+            user.roles_in_words(),
+            self.name,
+            may.join(" or ")
+        )
+    }
 }
 
 impl Action {
@@ -145,6 +162,13 @@ impl Action {
             Self::KeyChange => rule("key.change", &[Operator]),
             Self::PolicySet => rule("policy.set", &[Operator]),
         }
+    }
+
+    /// An error if `user` has no role for it. For what is done to a vault that cannot be opened yet: where there is one,
+    /// [`Node::permit`] asks, and writes down.
+    pub(super) fn allowed(self, user: &User) -> Result<(), NodeError> {
+        let rule = self.rule();
+        rule.role_of(user).map(drop).ok_or_else(|| NodeError::refused(rule.refusal(user)))
     }
 
     /// Its name in the access log.
@@ -192,15 +216,9 @@ impl Node {
         {
             return Err(NodeError::input(format!("a reason is one line of at most {REASON} characters")));
         }
-        let role = rule.roles.iter().copied().find(|role| caller.user.roles.contains(role));
+        let role = rule.role_of(&caller.user);
         let refusal = if role.is_none() {
-            let may: Vec<_> = rule.roles.iter().map(|role| role.name()).collect();
-            let (name, roles) = (&caller.user.name, caller.user.roles_in_words());
-            Some(format!(
-                "{name} ({roles}) may not do this ({}): it is for {}. `--user NAME` acts as another",
-                rule.name,
-                may.join(" or ")
-            ))
+            Some(rule.refusal(&caller.user))
         } else if rule.reasoned && caller.reason.is_none() && self.settings.policy()?.reasons {
             Some("this node's policy asks for a reason; say it with --reason TEXT".to_owned())
         } else {

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use age::{Decryptor, Encryptor, IdentityFile, x25519::Recipient};
+use age::{Decryptor, Encryptor, x25519::Recipient};
 use hedgerow_protocol::{
     document::{Envelope, Signed},
     id::{Id, NodeId},
@@ -22,17 +22,25 @@ use hedgerow_protocol::{
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::file::new_file;
+use super::{
+    access::{Action, Caller},
+    file::new_file,
+};
 use crate::{
     error::NodeError,
     node::Node,
     store::{
-        Restored, StoreError,
+        Identities, Restored, StoreError,
         archive::{self, Archived},
         rebuild::{self, Rebuilt, Step},
+        sync_folder,
     },
 };
+
+/// Most of an identity file that is read.
+const IDENTITY_BYTES: u64 = 1024 * 1024;
 
 /// Who can open a backup: two or more, so that it outlives the loss of one key.
 pub struct Recipients(Vec<Recipient>);
@@ -215,7 +223,8 @@ fn unaskable(parts: &[&[u8]]) -> Id<hedgerow_protocol::statistic::Plan> {
 }
 
 /// Restores the backup at `backup` into the folder `into`, which is not there yet or is empty. It is in place once the
-/// vault was opened by `open` and proved to hold what was backed up; until then nothing is. `progress` hears of bytes.
+/// vault was opened by `open`, proved to hold what was backed up, and holds in its log that its opener, who must be
+/// allowed to, restored it; until then nothing is. `progress` hears of bytes.
 pub fn restore(
     backup: &Path,
     identity: &Path,
@@ -240,6 +249,8 @@ pub fn restore(
     node.vault.check()?;
     node.records.check()?;
     node.attachments.check(&mut |_| ())?;
+    let what = format!("restored from a backup of {}", archived.made_at);
+    node.permit(&Caller::opener(&node), Action::Maintain, &what)?;
     node.settings.put_restored(Restored { backup_at: archived.made_at, restored_at: now })?;
     drop(node);
     making.complete(into)?;
@@ -270,13 +281,11 @@ pub fn rebuild(
 fn opened(backup: &Path, identity: &Path) -> Result<impl Read, NodeError> {
     let file = File::open(backup)
         .map_err(|e| NodeError::input(format!("{} cannot be read: {e}", backup.display())))?;
-    let unreadable = |e| NodeError::input(format!("{} holds no age identities: {e}", identity.display()));
-    let keys = File::open(identity).map_err(unreadable)?.take(1024 * 1024);
-    let keys = IdentityFile::from_buffer(BufReader::new(keys)).map_err(unreadable)?;
-    let keys = keys.into_identities().map_err(NodeError::input)?;
-    if keys.is_empty() {
-        return Err(NodeError::input(format!("{} holds no age identities", identity.display())));
-    }
+    let mut keys = Zeroizing::new(Vec::new());
+    let read = File::open(identity).and_then(|file| file.take(IDENTITY_BYTES).read_to_end(&mut keys));
+    read.map_err(|e| NodeError::input(format!("{} cannot be read: {e}", identity.display())))?;
+    let keys = Identities::parse(&keys)
+        .map_err(|e| NodeError::input(format!("{} holds no age identities: {e}", identity.display())))?;
     let invalid = |e: age::DecryptError| match e {
         age::DecryptError::NoMatchingKeys => {
             NodeError::input("the backup was made for others: no identity of the file opens it")
@@ -284,7 +293,7 @@ fn opened(backup: &Path, identity: &Path) -> Result<impl Read, NodeError> {
         other => NodeError::invalid(format!("the backup does not open: {other}")),
     };
     let decryptor = Decryptor::new_buffered(BufReader::new(file)).map_err(invalid)?;
-    decryptor.decrypt(keys.iter().map(|key| &**key as &dyn age::Identity)).map_err(invalid)
+    decryptor.decrypt(keys.each()).map_err(invalid)
 }
 
 /// A folder that is being filled. Stopped anywhere, it is cleared away by who tries again.
@@ -310,9 +319,7 @@ impl Making {
 
     fn complete(&self, into: &Path) -> Result<(), NodeError> {
         let io = StoreError::io("putting the restored vault in place");
-        fs::rename(&self.folder, into).map_err(&io)?;
-        let parent = into.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(File::open(parent).and_then(|f| f.sync_all()).map_err(&io)?)
+        Ok(fs::rename(&self.folder, into).and_then(|()| sync_folder(into)).map_err(&io)?)
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::{
     error::NodeError,
-    store::{StoreError, no_room},
+    store::{StoreError, no_room, sync_folder},
 };
 
 /// Fills a new file, for its owner alone, under another name, and gives it its own once it is whole and durable. What is
@@ -41,8 +41,7 @@ pub(crate) fn new_file<T>(
         Ok(done)
     });
     let done = whole.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
+    sync_folder(path).map_err(io)?;
     Ok(done)
 }
 

@@ -21,11 +21,12 @@ use super::{
     engine::{Engine, VALUE_BYTES, Writes},
     error::StoreError,
     home::{self, ATTACHMENTS, Form, STORE},
+    records::KEYS_BYTES,
     vault::Vault,
 };
 
-/// Most bytes of a small file.
-const SMALL_BYTES: u64 = 256 * 1024 * 1024;
+/// Most bytes of a small file, written and read: the largest that the vault reads of its own.
+const SMALL_BYTES: u64 = KEYS_BYTES;
 /// Values of one part, in bytes, before the one that goes over it.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes that are read as one part.
@@ -33,7 +34,10 @@ const MOST_PART_BYTES: u64 = (PART_BYTES + VALUE_BYTES + 4096) as u64;
 
 const ABOUT: &str = "hedgerow-backup";
 const MANIFEST: &str = "manifest";
-const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+/// Most bytes of the list, written and read.
+const MANIFEST_BYTES: u64 = 256 * 1024 * 1024;
+/// More than one file takes in it.
+const LISTED_BYTES: usize = 256;
 const FORMAT: u16 = 1;
 
 /// The first entry: how to read the rest.
@@ -113,7 +117,13 @@ pub fn write(
     let still = vault.still()?;
     for name in home::names(Form::Small) {
         if let Some((file, bytes)) = opened(&vault.home().join(name))? {
-            out.listed(name, bytes.min(SMALL_BYTES + 1), file)?;
+            if bytes > SMALL_BYTES {
+                return Err(StoreError::Full {
+                    what: "bytes in a file of the vault",
+                    most: SMALL_BYTES as usize,
+                });
+            }
+            out.listed(name, bytes, file)?;
         }
     }
     out.values(still.pairs())?;
@@ -123,6 +133,11 @@ pub fn write(
         growing.extend(opened(&vault.home().join(name))?.map(|(file, bytes)| (name, file, bytes)));
     }
     let kept = pinned.files()?;
+    // Before all of them are written into what could not be restored.
+    let most = MANIFEST_BYTES as usize / LISTED_BYTES;
+    if kept.len() > most {
+        return Err(StoreError::Full { what: "attachments", most });
+    }
     drop(still);
     for (name, file, bytes) in growing {
         out.listed(name, bytes, file)?;
@@ -244,7 +259,7 @@ pub fn unpack(from: impl Read, into: &Path, progress: &mut dyn FnMut(u64)) -> Re
                 reading.part(&part)?;
             }
             _ => match name.strip_prefix("files/") {
-                Some(name) => reading.file(name, &mut entry)?,
+                Some(name) => reading.file(name, bytes, &mut entry)?,
                 None => return Err(StoreError::Archive("there is a file in it that no backup holds")),
             },
         }
@@ -304,11 +319,19 @@ impl In<'_> {
         self.engine.commit(writes)
     }
 
-    fn file(&mut self, name: &str, from: &mut impl Read) -> Result<(), StoreError> {
-        let known = home::names(Form::Small).chain(home::names(Form::Growing)).any(|known| known == name);
+    fn file(&mut self, name: &str, bytes: u64, from: &mut impl Read) -> Result<(), StoreError> {
         let attached = name.strip_prefix(ATTACHMENTS).and_then(|rest| rest.strip_prefix('/'));
-        if !known && !attached.is_some_and(attachments::names_file) {
+        let most = if home::names(Form::Small).any(|small| small == name) {
+            SMALL_BYTES
+        } else if home::names(Form::Growing).any(|growing| growing == name) {
+            u64::MAX
+        } else if attached.is_some_and(attachments::names_file) {
+            attachments::most_on_disk()
+        } else {
             return Err(StoreError::Archive("there is a file in it that no backup holds"));
+        };
+        if bytes > most {
+            return Err(StoreError::Archive("a file in it is too long"));
         }
         let io = StoreError::io("writing a restored file");
         if attached.is_some() {

@@ -55,8 +55,9 @@ pub(super) fn read(path: &Path, most: u64, what: &'static str) -> Result<Option<
 }
 
 /// Makes durable which files the folder of `path` names.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Makes everything in a folder durable, and what the folder names.

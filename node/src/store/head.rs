@@ -4,9 +4,10 @@
 //! puts an older copy of the store back. Each commit carries its number inside, and after it is durable the
 //! number is written here. A store that opens with a lower number than this has lost acknowledged writes.
 //!
-//! The number is written at once and synced at least every second: it must not be ahead of the store, and may be behind
-//! it. A second of it can be lost by a power cut; to go unnoticed, the store would have to lose the end of its log in the
-//! same moment, after an fsync that was said to have succeeded.
+//! The number is written at once, and synced by the first commit that comes a second or more after the last sync, and
+//! when the vault is closed: it must not be ahead of the store, and may be behind it. What was not synced can be lost by a
+//! power cut; to go unnoticed, the store would have to lose the end of its log in the same moment, after an fsync that was
+//! said to have succeeded.
 //!
 //! Two slots in turn, each within one sector, so that a write cut short spoils one and leaves the other.
 
@@ -28,7 +29,7 @@ const SLOT_BYTES: u64 = 512;
 const SEALED_BYTES: usize = 1 + 8 + 24 + 8 + 16;
 const DAMAGED: &str = "the file that counts its commits does not open";
 
-/// How long the number may stay unsynced.
+/// How long the number may stay unsynced while there are commits.
 const UNSYNCED: Duration = Duration::from_secs(1);
 
 pub(super) struct Head {

@@ -41,6 +41,7 @@ pub use allow::{AllowList, Allowed};
 pub use attachments::{Attachment, Attachments, CustodyNote};
 pub use clients::{Client, Clients, Landing, TOKENS};
 pub use documents::{Documents, StoredDocument};
+pub(crate) use durable::sync_folder;
 pub use error::StoreError;
 pub(crate) use error::no_room;
 pub use foreign::{Foreign, ForeignObject, ForeignStored};

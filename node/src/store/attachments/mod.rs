@@ -449,6 +449,11 @@ const fn number_of(place: u64) -> u32 {
     (place & ((1 << NUMBER_BITS) - 1)) as u32
 }
 
+/// Most bytes of a file of the folder.
+pub(super) const fn most_on_disk() -> u64 {
+    stream::sealed_length(MOST_BYTES)
+}
+
 /// Whether a file of the folder may have this name.
 pub(super) fn names_file(name: &str) -> bool {
     file_named(name).is_some()

@@ -110,8 +110,14 @@ pub(super) fn open(
     Ok(())
 }
 
-fn padded(bytes: u64) -> u64 {
-    padme(bytes.max(LEAST))
+const fn padded(bytes: u64) -> u64 {
+    padme(if bytes > LEAST { bytes } else { LEAST })
+}
+
+/// How long the file of so many bytes is.
+pub(super) const fn sealed_length(bytes: u64) -> u64 {
+    let stored = padded(bytes);
+    HEADER as u64 + stored + stored.div_ceil(CHUNK as u64) * TAG as u64
 }
 
 /// Hands `from` on in pieces of `size` bytes, the last one shorter, and says of each whether it is the last.
@@ -200,8 +206,8 @@ mod tests {
             let (key, file, sealed) = sealed(&plain);
             assert_eq!(opened(&key, &file, &sealed).unwrap(), plain, "{length}");
             assert_eq!(sealed.sha256, <[u8; 32]>::from(Sha256::digest(&plain)));
-            let stored = usize::try_from(padded(length as u64)).unwrap();
-            assert_eq!(file.len(), HEADER + stored + stored.div_ceil(CHUNK) * TAG, "{length}");
+            assert_eq!(file.len() as u64, sealed_length(length as u64), "{length}");
+            assert!(length < 5000 || file.len() - length < length / 8 + 100, "{length}");
         }
     }
 

@@ -19,6 +19,11 @@ impl Identities {
         let identities = file.into_identities().map_err(|_| StoreError::Identity)?;
         if identities.is_empty() { Err(StoreError::Identity) } else { Ok(Self(identities)) }
     }
+
+    /// Each of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &dyn age::Identity> {
+        self.0.iter().map(|identity| identity.as_ref() as &dyn age::Identity)
+    }
 }
 
 impl std::fmt::Debug for Identities {
@@ -47,8 +52,7 @@ impl AgeSlot {
     pub(super) fn unwrap(&self, identities: &Identities) -> Result<SecretKey, StoreError> {
         let wrong = StoreError::WrongIdentity;
         let Ok(decryptor) = Decryptor::new(self.wrapped.as_slice()) else { return Err(wrong) };
-        let identities = identities.0.iter().map(|identity| identity.as_ref() as &dyn age::Identity);
-        let Ok(reader) = decryptor.decrypt(identities) else { return Err(wrong) };
+        let Ok(reader) = decryptor.decrypt(identities.each()) else { return Err(wrong) };
         let mut plain = Zeroizing::new(Vec::with_capacity(64));
         if reader.take(33).read_to_end(&mut plain).is_err() {
             return Err(wrong);

@@ -225,15 +225,23 @@ impl Records {
             accepted.push((Some(new), mark));
             next += 1;
         }
-        let full = self.append(txn, accepted, &mut sources)?;
+        self.append(txn, accepted, &mut sources)?;
         drop(sources);
+        self.pack_full();
+        Ok(outcomes)
+    }
+
+    /// Packs every full page that is in too many pieces. One that cannot be packed now is tried again after the next
+    /// commit, and after the next opening.
+    fn pack_full(&self) {
+        let full = std::mem::take(&mut self.state_mut().unpacked);
         for page in full {
             // What was stored is stored, packed or not.
             if let Err(error) = self.pack(page) {
                 tracing::warn!(%error, "a page of records could not be packed");
+                self.state_mut().unpacked.insert(page);
             }
         }
-        Ok(outcomes)
     }
 
     /// Stores records under the numbers that they had in an older vault; `None` for one that was erased there.
@@ -248,18 +256,17 @@ impl Records {
             let mark = new.as_ref().map_or(NO_MARK, mark);
             (new, mark)
         });
-        self.append(txn, batch.collect(), &mut sources).map(|_| ())
+        self.append(txn, batch.collect(), &mut sources)
     }
 
-    /// Appends, and gives the pages that are full now.
     fn append(
         &self,
         mut txn: Txn<'_>,
         batch: Vec<(Option<NewRecord>, Mark)>,
         sources: &mut Option<Sources>,
-    ) -> Result<Vec<u64>, StoreError> {
+    ) -> Result<(), StoreError> {
         if batch.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let first = self.state().next();
         let last = page_of(first + batch.len() as u64 - 1);
@@ -298,13 +305,11 @@ impl Records {
             state.pieces.extend(pieces);
             state.rows.extend(rows);
             state.changes += 1;
+            state.note_unpacked(page_of(first));
             if let Some(sources) = sources {
                 sources.extend(batch.iter().map(|(_, mark)| *mark));
             }
-        })?;
-        let full = page_of(first)..page_of(number);
-        let state = self.state();
-        Ok(full.filter(|page| state.pieces_of_page(*page).len() > PIECES).collect())
+        })
     }
 
     /// Puts another record in the place of one: what it was imported from stays. False if there is none.
@@ -455,6 +460,15 @@ impl Records {
 }
 
 impl State {
+    /// Notes which full pages, from `page` on, are in too many pieces.
+    pub(super) fn note_unpacked(&mut self, page: u64) {
+        for full in page..page_of(self.next()) {
+            if self.pieces_of_page(full).len() > PIECES {
+                self.unpacked.insert(full);
+            }
+        }
+    }
+
     /// The place of the piece with a live record.
     fn live_piece(&self, number: RecordNumber) -> Option<usize> {
         self.is_live(number.0).then(|| self.pieces.partition_point(|piece| piece.end() <= number.0))

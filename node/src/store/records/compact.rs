@@ -71,8 +71,8 @@ impl Records {
         const OTHER: StoreError = StoreError::Damaged("a copy of its records is not what was copied");
         let old = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let log = Log::open(vault.home(), false, vault.records_need().1)?;
-        let state = State { keys: old.keys, log, pieces: Vec::new(), rows: Vec::new(), changes: old.changes };
-        let moved = Self { vault, sources: Mutex::new(None), state: RwLock::new(state) };
+        let state = RwLock::new(State::new(old.keys, log));
+        let moved = Self { vault, sources: Mutex::new(None), state };
         moved.load(|_| None)?;
         moved.check()?;
         if moved.state().rows != old.rows {

@@ -17,13 +17,17 @@ use super::{
         error::StoreError,
         home::{EPOCH, KEYS},
     },
+    PAGE_ROWS,
     seeds::Seeds,
 };
 
 /// Pages whose keys are made at once, so that an import of a million records writes the file a few times only.
 pub(super) const AHEAD: usize = 256;
-/// Largest file of keys, in bytes: a hundred million records, or a million of which every tenth was erased.
-const FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest file of keys, in bytes, written and read.
+pub(in super::super) const FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Most pages: 61 million records. However many are erased, their keys fit in the file, so that no erasure fails for it
+/// once it is committed.
+const PAGES: usize = FILE_BYTES as usize / (PageKey::MOST_BYTES + 1);
 
 /// The keys of one page.
 #[derive(Clone)]
@@ -35,6 +39,9 @@ pub(super) struct PageKey {
 }
 
 impl PageKey {
+    /// Most bytes of an encoded one.
+    const MOST_BYTES: usize = 32 + Seeds::MOST_BYTES;
+
     fn random() -> Result<Self, StoreError> {
         Ok(Self { facet: SecretKey::random()?, seeds: Seeds::random()? })
     }
@@ -126,8 +133,11 @@ impl PageKeys {
         if self.pages.len() >= needed {
             return Ok(());
         }
+        if needed > PAGES {
+            return Err(StoreError::Full { what: "records", most: PAGES * PAGE_ROWS });
+        }
         let before = self.pages.len();
-        while self.pages.len() < needed.saturating_add(AHEAD) {
+        while self.pages.len() < needed.saturating_add(AHEAD).min(PAGES) {
             self.pages.push(PageKey::random()?);
         }
         self.turn().inspect_err(|_| self.pages.truncate(before))
@@ -239,5 +249,15 @@ mod tests {
         keys.grow(AHEAD as u64 * 2).unwrap();
         assert!(keys.page(AHEAD as u64 * 2).is_some());
         assert!(keys.open_sealed(b"x", &sealed).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_more_pages_are_made_than_fit_in_the_file_however_many_records_are_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys = PageKeys::create(dir.path(), &SecretKey::new([1; 32])).unwrap();
+        let number = keys.number();
+        assert!(matches!(keys.grow(PAGES as u64), Err(StoreError::Full { .. })));
+        assert_eq!((keys.number(), keys.page(AHEAD as u64 + 1).is_none()), (number, true));
+        assert!((PAGES * PageKey::MOST_BYTES) as u64 + 1000 < FILE_BYTES);
     }
 }

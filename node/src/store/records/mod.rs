@@ -17,12 +17,14 @@ mod sources;
 mod words;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use zeroize::Zeroizing;
 
+pub(super) use self::keys::FILE_BYTES as KEYS_BYTES;
 pub use self::words::WordHash;
 use self::{
     keys::{PageKey, PageKeys},
@@ -103,6 +105,14 @@ struct State {
     rows: Vec<FacetRow>,
     /// How often something changed.
     changes: u64,
+    /// Full pages in too many pieces, which were not packed yet.
+    unpacked: BTreeSet<u64>,
+}
+
+impl State {
+    fn new(keys: PageKeys, log: Log) -> Self {
+        Self { keys, log, pieces: Vec::new(), rows: Vec::new(), changes: 0, unpacked: BTreeSet::new() }
+    }
 }
 
 /// A piece as it is known while the vault is open.
@@ -156,10 +166,11 @@ impl Records {
             None => return Err(StoreError::Damaged("the keys of its records are missing")),
         };
         let log = Log::open(vault.home(), log == 0, log)?;
-        let state = RwLock::new(State { keys, log, pieces: Vec::new(), rows: Vec::new(), changes: 0 });
+        let state = RwLock::new(State::new(keys, log));
         let records = Self { vault, sources: Mutex::new(None), state };
         records.finish_erasure()?;
         records.load(derive)?;
+        records.state_mut().note_unpacked(0);
         Ok(records)
     }
 

@@ -68,6 +68,9 @@ impl Node {
 pub(super) struct Seeds(Vec<Node>);
 
 impl Seeds {
+    /// Most bytes of encoded ones: where every other leaf is left, none of which follows from another.
+    pub(super) const MOST_BYTES: usize = 2 + PAGE_ROWS / 2 * 35;
+
     /// All keys of a new page.
     pub(super) fn random() -> Result<Self, StoreError> {
         Ok(Self(vec![Node { depth: 0, path: 0, secret: SecretKey::random()? }]))
@@ -195,5 +198,19 @@ mod tests {
         assert!(!read(&[node(1, 1), node(1, 0)]));
         assert!(!read(&[node(0, 0), node(10, 5)]));
         assert!(!read(&[node(11, 0)]) && !read(&[node(1, 2)]));
+    }
+
+    #[test]
+    fn no_page_is_longer_than_one_with_every_other_record_erased() {
+        let mut seeds = Seeds::random().unwrap();
+        let (mut most, mut longest) = (0, Zeroizing::new(Vec::new()));
+        // Every other one, then the rest.
+        for place in (0..PAGE_ROWS as u16).step_by(2).chain((1..PAGE_ROWS as u16).step_by(2)) {
+            seeds.puncture(place);
+            longest.clear();
+            seeds.encode(&mut longest);
+            most = most.max(longest.len());
+        }
+        assert_eq!(most, Seeds::MOST_BYTES);
     }
 }

@@ -126,3 +126,17 @@ fn a_record_of_very_many_words_is_stored_alone_and_found() {
     records.check().unwrap();
     assert_eq!((records.count(), body(&records, 1).unwrap()), (2, "narrative-000007".into()));
 }
+
+#[test]
+fn what_could_not_be_restored_is_not_backed_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Arc::new(Records::open(vault(dir.path())).unwrap());
+    let attachments = Attachments::open(Arc::clone(&records)).unwrap();
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let back_up = || archive::write(records.vault(), &attachments, at, std::io::sink(), &mut |_| ());
+    back_up().unwrap();
+    // Long, and with nothing in it on the disk.
+    let card = fs::File::create(dir.path().join("member.json")).unwrap();
+    card.set_len((1 << 30) + 1).unwrap();
+    assert!(matches!(back_up(), Err(StoreError::Full { .. })));
+}

@@ -82,6 +82,26 @@ fn records_alone_in_batches_and_over_pages_come_back_and_full_pages_are_packed()
 }
 
 #[test]
+fn a_full_page_that_could_not_be_packed_is_packed_after_the_next_record_also_once_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let records = Records::open(vault(dir.path())).unwrap();
+        // An upgrade does not pack.
+        for first in (0..1030).step_by(103) {
+            let batch = (first..first + 103).map(|n| Some(new(n))).collect();
+            records.insert_as_numbered(batch).unwrap();
+        }
+        assert_eq!(vault_pieces(&records).0, 11);
+    }
+    let records = Records::open(reopened(dir.path())).unwrap();
+    assert_eq!(vault_pieces(&records).0, 11);
+    records.insert(vec![new(1030)]).unwrap();
+    assert_eq!(vault_pieces(&records).0, 3);
+    records.check().unwrap();
+    assert_eq!(body(&records, 700).unwrap(), "narrative-000700");
+}
+
+#[test]
 fn a_record_that_is_replaced_keeps_its_number_and_its_mark_and_only_its_new_words() {
     let dir = tempfile::tempdir().unwrap();
     {
