@@ -100,7 +100,7 @@ fn write_on(node: &Node, file: &Path, seed: u64, stop: &AtomicBool, told: &Mutex
 
 /// Opens the vault and compares it with all that was acknowledged.
 fn compare(node: &Node, told: &Told) {
-    let listed = node.json(&["record", "list", "--limit", "10000"]);
+    let listed = node.json(&["record", "list", "--limit", "1000000"]);
     let there: std::collections::BTreeMap<u64, &str> = listed
         .as_array()
         .unwrap()

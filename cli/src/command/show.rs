@@ -11,7 +11,7 @@ use super::Context;
 use crate::{
     args::Ledger,
     bars,
-    output::{self, plain},
+    output::{self, Progress, plain},
 };
 
 pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
@@ -156,7 +156,9 @@ pub(crate) fn codes(context: &Context, dimension: Option<&str>) -> anyhow::Resul
 
 /// Opens and counts everything.
 pub(crate) fn check(context: &Context) -> anyhow::Result<ExitCode> {
-    let Outcome::Checked(checked) = context.session.run(&Command::Check, "checking")? else {
+    let Outcome::Checked(checked) =
+        context.session.run_with(&Command::Check, Progress::bytes("opening attachments"))?
+    else {
         bail!("the node answered another question")
     };
     if context.json {

@@ -115,6 +115,12 @@ pub enum StoreError {
     /// Nothing more can be written.
     #[error("the disk is full; nothing of this was stored. Make room and start again")]
     DiskFull,
+    /// Committed, but not all that belongs to it was done.
+    #[error(
+        "the record is erased, but its key could not be destroyed yet ({0}); see to that and open the vault again, which \
+         finishes it"
+    )]
+    Unfinished(Box<StoreError>),
     /// A write failed before; the state on disk is known only after opening again.
     #[error("an earlier write failed; restart the node before writing again")]
     Halted,

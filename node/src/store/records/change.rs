@@ -380,7 +380,10 @@ impl Records {
             turned = state.keys.set(page, key).and_then(|()| state.keys.turn());
         })?;
         // Erased it is, and must not seem to be otherwise: nothing goes on until the next opening has turned the keys.
-        turned.inspect_err(|_| self.vault.halt())?;
+        turned.map_err(|error| {
+            self.vault.halt();
+            StoreError::Unfinished(Box::new(error))
+        })?;
         Ok(true)
     }
 

@@ -25,6 +25,26 @@ fn after_a_failed_commit_nothing_is_written_over_what_it_may_have_left() {
     assert!(log() == bodies && keys() == before, "something was written");
 }
 
+#[test]
+fn an_erasure_whose_keys_cannot_be_written_says_that_it_is_one_and_is_finished_at_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Records::open(vault(dir.path())).unwrap();
+    records.insert((0..40).map(new).collect()).unwrap();
+    let keys = || fs::read(dir.path().join("epoch")).unwrap();
+    let before = keys();
+    // In the way of the new file.
+    fs::create_dir(dir.path().join("keys.new")).unwrap();
+    let erased = records.erase(RecordNumber(4));
+    assert!(matches!(erased, Err(StoreError::Unfinished(_))), "{erased:?}");
+    assert!(matches!(records.insert(vec![new(41)]), Err(StoreError::Halted)));
+    assert!(keys() == before);
+    drop(records);
+    fs::remove_dir(dir.path().join("keys.new")).unwrap();
+    let records = Records::open(reopened(dir.path())).unwrap();
+    assert_eq!((body(&records, 4), records.count()), (None, 39));
+    assert!(keys() != before);
+}
+
 /// A backup reads the files of keys and the values of one moment, also where an erasure is under way beside it.
 #[test]
 fn a_backup_beside_erasures_has_the_keys_that_its_values_need() {
