@@ -13,8 +13,8 @@ use hedgerow_node::{
         self,
         access::{Action, Caller},
     },
-    node::Node,
-    store::{Identities, Passphrase, Proof, StoreError, Unlock, UserName},
+    node::{Node, now},
+    store::{Identities, Passphrase, Proof, StoreError, Unlock, UserName, archive::Archived},
 };
 
 use crate::{output::Progress, passphrase};
@@ -55,21 +55,18 @@ impl Session {
         Ok(flow::upgrade::upgrade(&self.home, self.unlock(&key), &mut |done| progress.tell(done, None))?)
     }
 
-    /// The same session at another folder.
-    pub(crate) fn at(&self, home: &std::path::Path) -> Self {
-        Self { home: home.to_owned(), ..self.clone() }
-    }
-
     /// Opens the vault for `action`, for what needs no running node.
     pub(crate) fn open(&self, action: Action, what: &str) -> anyhow::Result<Node> {
         let key = self.key()?;
         Ok(Node::open_for(&self.home, self.unlock(&key), action, what)?)
     }
 
-    /// Opens a vault that is being restored, changing nothing in it.
-    pub(crate) fn open_as_it_is(&self) -> anyhow::Result<Node> {
-        let key = self.key()?;
-        Ok(Node::open(&self.home, self.unlock(&key))?)
+    /// Restores the backup `file` into the folder `into`.
+    pub(crate) fn restore(&self, file: &Path, identity: &Path, into: &Path) -> anyhow::Result<Archived> {
+        let mut progress = Progress::bytes("restoring");
+        let key = self.asked()?;
+        let mut tell = |done, of| progress.tell(done, of);
+        Ok(flow::backup::restore(file, identity, into, now(), self.unlock(&key), &mut tell)?)
     }
 
     /// Takes a keyring that is older than the vault has seen.
@@ -125,6 +122,11 @@ impl Session {
             // Say so before asking for a passphrase.
             return Err(NodeError::from(StoreError::NoVault(self.home.display().to_string())).into());
         }
+        self.asked()
+    }
+
+    /// What opens a vault, wherever it is.
+    fn asked(&self) -> anyhow::Result<Key> {
         if let Some(file) = &self.identity {
             return Ok(Key::Identities(identities(file)?));
         }

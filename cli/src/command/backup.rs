@@ -37,17 +37,7 @@ pub(crate) fn backup(context: &Context, backup: Backup) -> anyhow::Result<ExitCo
 
 pub(crate) fn restore(context: &Context, restore: &Restore) -> anyhow::Result<ExitCode> {
     let into = std::path::absolute(&restore.into)?;
-    let mut progress = Progress::bytes("restoring");
-    let archived = flow::backup::restore(
-        &restore.file,
-        &restore.identity,
-        &into,
-        now(),
-        // What was unpacked is compared with what was backed up: not even the log may have an entry more.
-        |folder| opened(context.session.at(folder).open_as_it_is()),
-        &mut |done, of| progress.tell(done, of),
-    )?;
-    drop(progress);
+    let archived = context.session.restore(&restore.file, &restore.identity, &into)?;
     if context.json {
         output::json(&json!({ "into": into, "backup": archived }))?;
     } else {

@@ -27,12 +27,13 @@ use zeroize::Zeroizing;
 use super::{
     access::{Action, Caller},
     file::new_file,
+    upgrade::upgrade,
 };
 use crate::{
     error::NodeError,
     node::Node,
     store::{
-        Identities, Restored, StoreError,
+        Identities, Restored, StoreError, Unlock,
         archive::{self, Archived},
         rebuild::{self, Rebuilt, Step},
         sync_folder,
@@ -223,14 +224,14 @@ fn unaskable(parts: &[&[u8]]) -> Id<hedgerow_protocol::statistic::Plan> {
 }
 
 /// Restores the backup at `backup` into the folder `into`, which is not there yet or is empty. It is in place once the
-/// vault was opened by `open`, proved to hold what was backed up, and holds in its log that its opener, who must be
-/// allowed to, restored it; until then nothing is. `progress` hears of bytes.
+/// vault was opened by `unlock`, proved to hold what was backed up, upgraded if it is of an older format, and holds in its
+/// log that its opener, who must be allowed to, restored it; until then nothing is. `progress` hears of bytes.
 pub fn restore(
     backup: &Path,
     identity: &Path,
     into: &Path,
     now: Timestamp,
-    open: impl FnOnce(&Path) -> Result<Node, NodeError>,
+    unlock: Unlock<'_>,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Archived, NodeError> {
     let name = into.file_name().ok_or_else(|| NodeError::input("no folder is named to restore into"))?;
@@ -244,8 +245,11 @@ pub fn restore(
     hidden.push(name);
     let making = Making::begin(into.with_file_name(hidden))?;
     let unpacked = archive::unpack(stream, &making.folder, &mut tell)?;
-    let node = open(&making.folder)?;
-    let archived = unpacked.prove(&node.vault)?;
+    let (archived, older) = unpacked.prove_in(&making.folder, &unlock)?;
+    if older {
+        upgrade(&making.folder, unlock, &mut |_| ())?;
+    }
+    let node = Node::open(&making.folder, unlock)?;
     node.vault.check()?;
     node.records.check()?;
     node.attachments.check(&mut |_| ())?;

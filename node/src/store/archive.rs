@@ -21,8 +21,9 @@ use super::{
     engine::{Engine, VALUE_BYTES, Writes},
     error::StoreError,
     home::{self, ATTACHMENTS, Form, STORE},
+    keyring::Unlock,
     records::KEYS_BYTES,
-    vault::Vault,
+    vault::{self, Vault},
 };
 
 /// Most bytes of a small file, written and read: the largest that the vault reads of its own.
@@ -282,6 +283,13 @@ pub fn unpack(from: impl Read, into: &Path, progress: &mut dyn FnMut(u64)) -> Re
 }
 
 impl Unpacked {
+    /// Opens the vault that was unpacked into `home`, whatever its format, and proves it ([`Unpacked::prove`]). Says, too,
+    /// whether its format is an older one.
+    pub fn prove_in(&self, home: &Path, unlock: &Unlock<'_>) -> Result<(Archived, bool), StoreError> {
+        let (vault, format) = Vault::open_as_found(home, unlock)?;
+        Ok((self.prove(&vault)?, format < vault::FORMAT))
+    }
+
     /// Compares what was unpacked with what the backup's manifest, sealed by this vault, says was in it.
     pub fn prove(&self, vault: &Vault) -> Result<Archived, StoreError> {
         const OTHER: StoreError = StoreError::Archive("what it holds is not what was put into it");
