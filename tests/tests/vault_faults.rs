@@ -100,10 +100,20 @@ fn write_on(node: &Node, file: &Path, seed: u64, stop: &AtomicBool, told: &Mutex
 
 /// Opens the vault and compares it with all that was acknowledged.
 fn compare(node: &Node, told: &Told) {
-    let listed = node.json(&["record", "list", "--limit", "1000000"]);
+    // A node lists so many at once; a long proof stores more.
+    const LISTED: usize = 10_000;
+    let (mut listed, mut from) = (Vec::new(), 0);
+    loop {
+        let some =
+            node.json(&["record", "list", "--from", &from.to_string(), "--limit", &LISTED.to_string()]);
+        let some = some.as_array().unwrap();
+        listed.extend_from_slice(some);
+        match some.last() {
+            Some(last) if some.len() == LISTED => from = last["number"].as_u64().unwrap() + 1,
+            _ => break,
+        }
+    }
     let there: std::collections::BTreeMap<u64, &str> = listed
-        .as_array()
-        .unwrap()
         .iter()
         .map(|r| (r["number"].as_u64().unwrap(), r["record"]["narrative"].as_str().unwrap_or_default()))
         .collect();
@@ -178,7 +188,7 @@ impl Disk {
     fn new(dir: &Path) -> Option<Self> {
         let disk = Self { image: dir.join("image"), at: dir.join("disk") };
         fs::create_dir(&disk.at).ok()?;
-        fs::File::create(&disk.image).and_then(|f| f.set_len(1 << 30)).ok()?;
+        fs::File::create(&disk.image).and_then(|f| f.set_len(4 << 30)).ok()?;
         let made = Command::new("mkfs.ext4").arg("-q").arg(&disk.image).status().ok()?;
         (made.success() && disk.mount()).then_some(disk)
     }
