@@ -29,4 +29,5 @@ pub mod release;
 
 pub mod indicator;
 
+pub mod reconcile;
 pub mod wire;

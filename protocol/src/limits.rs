@@ -19,6 +19,16 @@ pub const REPLY_BYTES: usize = 256 * 1024;
 pub const PAGE_BYTES: usize = 64 * 1024;
 /// Document ids in one page of an inventory.
 pub const INVENTORY_IDS: usize = 512;
+/// Epochs of documents that one member names to another: a hundred years of them.
+pub const EPOCHS: usize = 1200;
+/// Longest message of a reconciliation, in bytes.
+pub const RECONCILE_BYTES: usize = 64 * 1024;
+/// Messages of one reconciliation.
+pub const RECONCILE_ROUNDS: usize = 64;
+/// Documents that one reconciliation finds at most; the next finds the rest.
+pub const NEEDED: usize = 20_000;
+/// Documents described in one reply.
+pub const DESCRIBED: usize = 200;
 /// Largest signed document of any kind, in bytes of its JSON envelope.
 pub const DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 

@@ -27,6 +27,9 @@ pub enum TimeError {
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// A time from seconds since the Unix epoch, in the years 1970 to 9999.
     pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimeError> {
         if (0..=253_402_300_799).contains(&seconds) { Ok(Self(seconds)) } else { Err(TimeError::Timestamp) }

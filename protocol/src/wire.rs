@@ -10,12 +10,15 @@ use crate::{
     document::Envelope,
     id::Digest,
     limits,
+    reconcile::EpochSum,
     round::{Ask, Told},
 };
 
 /// The libp2p protocol name of request and response.
-pub const EXCHANGE_PROTOCOL: &str = "/hedgerow/exchange/2";
-/// The one before, without rounds: its frames have no bytes beside the JSON. Still spoken with who knows no other.
+pub const EXCHANGE_PROTOCOL: &str = "/hedgerow/exchange/3";
+/// The one before, without reconciliation. Still spoken with who knows no other.
+pub const EXCHANGE_PROTOCOL_2: &str = "/hedgerow/exchange/2";
+/// The first, without rounds: its frames have no bytes beside the JSON.
 pub const EXCHANGE_PROTOCOL_1: &str = "/hedgerow/exchange/1";
 
 /// The gossip topic of the federation whose charter is `charter`.
@@ -72,7 +75,19 @@ pub enum Request {
         /// Bytes to skip.
         offset: u64,
     },
-    /// What the peer holds, in the order it came to hold it, after the first `after` entries.
+    /// Which epochs of documents the peer holds, in short; the reply is [`Reply::Epochs`].
+    Epochs,
+    /// A message of a reconciliation of one epoch, beside this; the reply is [`Reply::Reconcile`].
+    Reconcile {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// What some documents are; the reply is [`Reply::Inventory`] of those that are held.
+    Describe {
+        /// Up to [`limits::DESCRIBED`].
+        ids: Vec<Digest>,
+    },
+    /// What the peer holds, in the order it came to hold it, after the first `after` entries: for who lacks most of it.
     Inventory {
         /// Entries already known.
         after: u64,
@@ -126,7 +141,14 @@ pub enum Reply {
         #[serde(with = "base64_bytes")]
         bytes: Vec<u8>,
     },
-    /// Up to [`limits::INVENTORY_IDS`] entries; fewer means that these are the last.
+    /// Every epoch of which something is held, at most [`limits::EPOCHS`].
+    Epochs {
+        /// Each once, by rising number.
+        epochs: Vec<EpochSum>,
+    },
+    /// The next message of a reconciliation is beside this.
+    Reconcile,
+    /// Up to [`limits::INVENTORY_IDS`] entries, or those described; fewer means that these are the last.
     Inventory {
         /// The documents held.
         entries: Vec<Announcement>,

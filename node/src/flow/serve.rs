@@ -37,7 +37,7 @@ const FETCHES: usize = 512;
 /// Answers leave on the ticks of this clock, counted from the query's arrival, so that how long a count took
 /// does not tell how much there was to count.
 const ANSWER_TICK: Duration = Duration::from_millis(250);
-/// How often each connected member's inventory is read: gossip is quick, this is certain.
+/// How often what each connected member holds is compared with what is here: gossip is quick, this is certain.
 const CATCH_UP: Duration = Duration::from_secs(20);
 
 /// A node with its network.
@@ -212,7 +212,7 @@ async fn serve(
                     let (rest, beside) = rounds.rest(from, blob, offset);
                     replied(reply.reply(&rest, beside));
                 }
-                request => drop(requests.spawn(respond(Arc::clone(&node), from, request, reply))),
+                request => drop(requests.spawn(respond(Arc::clone(&node), from, request, beside, reply))),
             },
             Inbound::Announced { .. } | Inbound::Connected(_) if fetches.len() >= FETCHES => {}
             Inbound::Announced { from, via, announcement } => {
@@ -244,34 +244,40 @@ async fn catch_up(network: Network, spread: Arc<Spread>) {
     }
 }
 
-async fn respond(node: Arc<Node>, from: NodeId, request: Request, responder: Responder) {
+async fn respond(node: Arc<Node>, from: NodeId, request: Request, beside: Vec<u8>, responder: Responder) {
     let arrived = Instant::now();
     let is_query = matches!(request, Request::Query { .. });
-    let served = tokio::task::spawn_blocking(move || match request {
-        Request::Query { envelope } => match node.answer(envelope, from, now()) {
-            Ok(envelope) => Reply::Answer { envelope },
-            Err(AnswerError::NotAcceptable) => Reply::Declined { why: Declined::NotAcceptable },
-            Err(AnswerError::Node(error)) => {
-                tracing::error!(%error, "a query could not be answered");
-                Reply::Declined { why: Declined::Busy }
+    let served = tokio::task::spawn_blocking(move || {
+        let reply = match request {
+            Request::Query { envelope } => match node.answer(envelope, from, now()) {
+                Ok(envelope) => Reply::Answer { envelope },
+                Err(AnswerError::NotAcceptable) => Reply::Declined { why: Declined::NotAcceptable },
+                Err(AnswerError::Node(error)) => {
+                    tracing::error!(%error, "a query could not be answered");
+                    Reply::Declined { why: Declined::Busy }
+                }
+            },
+            Request::Fetch { id, offset } => {
+                node.page(&id, offset).unwrap_or(Reply::Declined { why: Declined::Busy })
             }
-        },
-        Request::Fetch { id, offset } => {
-            node.page(&id, offset).unwrap_or(Reply::Declined { why: Declined::Busy })
-        }
-        Request::Inventory { after } => node.inventory(after),
-        // Served elsewhere.
-        Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => {
-            Reply::Declined { why: Declined::NotAcceptable }
-        }
+            Request::Epochs => node.epochs(),
+            Request::Reconcile { epoch } => return node.reconcile(epoch, &beside),
+            Request::Describe { ids } => node.describe(&ids),
+            Request::Inventory { after } => node.inventory(after),
+            // Served elsewhere.
+            Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => {
+                Reply::Declined { why: Declined::NotAcceptable }
+            }
+        };
+        (reply, Vec::new())
     });
-    let reply = served.await.unwrap_or(Reply::Declined { why: Declined::Busy });
+    let (reply, beside) = served.await.unwrap_or((Reply::Declined { why: Declined::Busy }, Vec::new()));
     if is_query {
         let ticks = arrived.elapsed().as_millis() / ANSWER_TICK.as_millis() + 1;
         let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
         tokio::time::sleep_until(arrived + ANSWER_TICK.saturating_mul(ticks)).await;
     }
-    replied(responder.reply(&reply, Vec::new()));
+    replied(responder.reply(&reply, beside));
 }
 
 fn replied(sent: Result<(), CodecError>) {

@@ -10,6 +10,7 @@ use std::{
 use hedgerow_protocol::{
     id::{Digest, NodeId},
     limits,
+    reconcile::{self, Compared, Session, compare},
     release::verify,
     statistic::Mode,
     time::Timestamp,
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::indicator::is_as_signed;
 use crate::{
     error::{Class, NodeError},
-    net::Network,
+    net::{Dropped, Network},
     node::{Node, now},
     store::Taken,
 };
@@ -31,6 +32,8 @@ const WAITING: usize = 16;
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Inventory pages read in one catch-up; a longer one goes on at the next.
 const INVENTORY_PAGES: usize = 64;
+/// How long one catch-up may take; the next goes on where it was, since what was fetched is here.
+const CATCH_UP_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Node {
     /// A page of a document, or that it is not here.
@@ -39,21 +42,46 @@ impl Node {
         Ok(page.map_or(Reply::Declined { why: Declined::NotHere }, |bytes| Reply::Page { bytes }))
     }
 
+    /// A list of the epochs of which something is held.
+    pub(crate) fn epochs(&self) -> Reply {
+        let mut epochs = self.documents.epochs();
+        // A hundred years and more: the oldest are left to their digest of long ago.
+        let over = epochs.len().saturating_sub(limits::EPOCHS);
+        Reply::Epochs { epochs: epochs.split_off(over) }
+    }
+
+    /// The answer to a message of a reconciliation.
+    pub(crate) fn reconcile(&self, epoch: u32, message: &[u8]) -> (Reply, Vec<u8>) {
+        match reconcile::answer(self.documents.epoch(epoch), message) {
+            Ok(answer) => (Reply::Reconcile, answer),
+            Err(_) => (Reply::Declined { why: Declined::NotAcceptable }, Vec::new()),
+        }
+    }
+
+    /// What some documents are.
+    pub(crate) fn describe(&self, ids: &[Digest]) -> Reply {
+        match ids.len() <= limits::DESCRIBED {
+            true => Reply::Inventory { entries: self.documents.describe(ids) },
+            false => Reply::Declined { why: Declined::NotAcceptable },
+        }
+    }
+
     /// A page of the inventory.
     pub(crate) fn inventory(&self, after: u64) -> Reply {
         Reply::Inventory { entries: self.documents.inventory(after, limits::INVENTORY_IDS) }
     }
 
-    /// Checks a fetched document and keeps it, or says what is wrong with it.
-    pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<(), NodeError> {
+    /// Checks a fetched document and keeps it, or says what is wrong with it. Gives how many of its objects were not taken.
+    pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<usize, NodeError> {
         match kind {
             Spreading::Batch => {
                 let taken = self.take_batch(json, now)?;
                 for (object, why) in &taken.rejected {
                     tracing::warn!(object, %why, "an object of a batch was not taken");
                 }
-                let Taken { stored, updated, quarantined, .. } = taken;
+                let Taken { stored, updated, quarantined, rejected, .. } = taken;
                 tracing::info!(stored, updated, quarantined, "a batch was taken in");
+                Ok(rejected.len())
             }
             Spreading::Release => {
                 let charter = self.federation()?.charter.id();
@@ -81,10 +109,24 @@ impl Node {
                 }
                 self.documents.insert(Spreading::Release, asker, json)?;
                 tracing::info!("a release was taken in");
+                Ok(0)
             }
         }
-        Ok(())
     }
+}
+
+/// Whether a document of its kind may be as long as is announced.
+const fn sound(announcement: &Announcement) -> bool {
+    let most = match announcement.kind {
+        Spreading::Batch => limits::BATCH_DOCUMENT_BYTES,
+        Spreading::Release => limits::DOCUMENT_BYTES,
+    };
+    announcement.bytes > 0 && announcement.bytes <= most as u64
+}
+
+/// Whether what was wrong stays so: invalid, or over its signer's share. What could not be had is asked for again.
+fn stays(error: &NodeError) -> bool {
+    matches!(error.class, Class::Invalid | Class::Refused)
 }
 
 /// What is being fetched from one member: one document at a time, and how far its inventory was read.
@@ -113,7 +155,7 @@ pub(crate) struct Spread {
     node: Arc<Node>,
     network: Network,
     lanes: Mutex<HashMap<NodeId, Arc<Lane>>>,
-    /// Documents that did not hold: not fetched again from whoever offers them.
+    /// Documents that did not hold, or whose signer has filled its share: not fetched again from whoever offers them.
     refused: Mutex<std::collections::HashSet<Digest>>,
 }
 
@@ -132,19 +174,119 @@ impl Spread {
 
     /// Fetches an announced document from `via`, who forwarded it, or else from `from`, who signed it.
     pub(crate) async fn announced(&self, from: NodeId, via: NodeId, announcement: Announcement) {
+        if !sound(&announcement) {
+            // Its author's word, whoever forwarded it.
+            self.network.count(Dropped::Document, 1);
+            self.network.blame(from).await;
+            return;
+        }
         for peer in if from == via { vec![from] } else { vec![from, via] } {
-            match self.fetch(peer, &announcement).await {
+            match self.fetch_as(peer, &announcement, peer == from).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(peer = peer.short(), %error, "a document could not be fetched"),
             }
         }
     }
 
-    /// Reads what `peer` holds beyond what was read before, and fetches what is missing here. Returns at once if
-    /// that is under way.
+    /// Finds out what `peer` holds and is missing here, and fetches it. Returns at once if that is under way.
     pub(crate) async fn catch_up(&self, peer: NodeId) {
         let lane = self.lane(peer);
         let Ok(_alone) = lane.catching_up.try_acquire() else { return };
+        let caught_up = async {
+            match self.network.request(peer, Request::Epochs).await {
+                Ok(Reply::Epochs { epochs }) if epochs.len() <= limits::EPOCHS => {
+                    match compare(&self.node.documents.epochs(), &epochs) {
+                        Compared::Bulk => self.read_inventory(&lane, peer).await,
+                        Compared::Epochs(differ) => self.reconcile(peer, &differ).await,
+                    }
+                }
+                // A member with an older program knows lists alone.
+                _ => self.read_inventory(&lane, peer).await,
+            }
+        };
+        if tokio::time::timeout(CATCH_UP_DEADLINE, caught_up).await.is_err() {
+            tracing::debug!(peer = peer.short(), "a catch-up goes on at the next");
+        }
+    }
+
+    /// Fetches what is missing here of some epochs.
+    async fn reconcile(&self, peer: NodeId, epochs: &[u32]) {
+        for epoch in epochs {
+            let needed = match self.needed(peer, *epoch).await {
+                Ok(needed) => needed,
+                Err(error) => {
+                    tracing::debug!(peer = peer.short(), %error, "an epoch could not be compared");
+                    if error.class == Class::Invalid {
+                        self.broke_off(peer).await;
+                    }
+                    return;
+                }
+            };
+            for some in needed.chunks(limits::DESCRIBED) {
+                if !self.fetch_all(peer, some).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ids of an epoch that `peer` holds and this node lacks, but for those that were refused.
+    async fn needed(&self, peer: NodeId, epoch: u32) -> Result<Vec<Digest>, NodeError> {
+        let (mut session, first) =
+            Session::begin(self.node.documents.epoch(epoch)).map_err(NodeError::invalid)?;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            let asked = self.network.exchange(peer, Request::Reconcile { epoch }, message).await;
+            let answer = match asked.map_err(|e| NodeError::new(Class::Network, e.to_string()))? {
+                (Reply::Reconcile, answer) => answer,
+                (Reply::Declined { .. }, _) => {
+                    return Err(NodeError::new(Class::Network, "the member is busy"));
+                }
+                _ => return Err(NodeError::invalid("another reply than to a reconciliation")),
+            };
+            // It goes over all that is held of an epoch: not for the threads that serve the network.
+            let heard = tokio::task::spawn_blocking(move || {
+                let next = session.hear(&answer);
+                (session, next)
+            });
+            let heard = heard.await.map_err(|e| NodeError::new(Class::Network, e))?;
+            session = heard.0;
+            next = heard.1.map_err(NodeError::invalid)?;
+        }
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(session.into_needed().into_iter().filter(|id| !refused.contains(id)).collect())
+    }
+
+    /// Charges a member that did not keep to the protocol of catching up.
+    async fn broke_off(&self, peer: NodeId) {
+        self.network.count(Dropped::Reconciliation, 1);
+        self.network.blame(peer).await;
+    }
+
+    /// Fetches documents that `peer` said it holds. False if it is better asked another time.
+    async fn fetch_all(&self, peer: NodeId, ids: &[Digest]) -> bool {
+        let entries = match self.network.request(peer, Request::Describe { ids: ids.to_vec() }).await {
+            Ok(Reply::Inventory { entries }) => entries,
+            _ => return false,
+        };
+        // What is held is never dropped: whoever names what it cannot describe made it up.
+        if entries.len() != ids.len() || !entries.iter().all(|entry| ids.contains(&entry.id)) {
+            self.broke_off(peer).await;
+            return false;
+        }
+        for entry in entries {
+            if let Err(error) = self.fetch(peer, &entry).await {
+                tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
+                if !stays(&error) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Reads what `peer` holds beyond what was read of its list before, and fetches what is missing here.
+    async fn read_inventory(&self, lane: &Lane, peer: NodeId) {
         for _ in 0..INVENTORY_PAGES {
             let mut read = *lane.read();
             // The last entry read is asked for again: if it is not there, the list is another (a vault restored from
@@ -164,9 +306,7 @@ impl Spread {
             for entry in entries {
                 if let Err(error) = self.fetch(peer, &entry).await {
                     tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
-                    // What was invalid or over its signer's share stays so; what could not be had is asked for again
-                    // next time.
-                    if !matches!(error.class, Class::Invalid | Class::Refused) {
+                    if !stays(&error) {
                         *lane.read() = read;
                         return;
                     }
@@ -194,25 +334,41 @@ impl Spread {
         Arc::clone(lane)
     }
 
+    /// Fetches a document that `peer` itself said it holds.
     pub(crate) async fn fetch(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
+        self.fetch_as(peer, announcement, true).await
+    }
+
+    /// `vouched`: whether the announcement is `peer`'s own word. Who hands on what another announced wrongly is not to
+    /// blame for it.
+    async fn fetch_as(
+        &self,
+        peer: NodeId,
+        announcement: &Announcement,
+        vouched: bool,
+    ) -> Result<(), NodeError> {
         let late = |_| NodeError::new(Class::Network, "a document took too long");
         let lane = self.lane(peer);
         let Ok(_place) = lane.waiting.try_acquire() else {
             return Err(NodeError::new(Class::Network, "too much else waits for this member"));
         };
         let _turn = lane.turn.lock().await;
-        tokio::time::timeout(FETCH_DEADLINE, self.fetch_now(peer, announcement)).await.map_err(late)?
+        let fetched = self.fetch_now(peer, announcement, vouched);
+        tokio::time::timeout(FETCH_DEADLINE, fetched).await.map_err(late)?
     }
 
-    async fn fetch_now(&self, peer: NodeId, announcement: &Announcement) -> Result<(), NodeError> {
+    async fn fetch_now(
+        &self,
+        peer: NodeId,
+        announcement: &Announcement,
+        vouched: bool,
+    ) -> Result<(), NodeError> {
         let network = |e: &dyn std::fmt::Display| NodeError::new(Class::Network, e.to_string());
         let Announcement { kind, id, bytes } = announcement.clone();
-        let limit = match kind {
-            Spreading::Batch => limits::BATCH_DOCUMENT_BYTES as u64,
-            Spreading::Release => limits::DOCUMENT_BYTES as u64,
-        };
-        if bytes == 0 || bytes > limit {
-            return Err(NodeError::invalid("a document is announced longer than its kind may be"));
+        if !sound(announcement) {
+            return Err(self
+                .blamed(Some(peer).filter(|_| vouched), "a document is announced longer than its kind may be")
+                .await);
         }
         let known = || {
             self.node.documents.contains(&id)
@@ -236,29 +392,56 @@ impl Spread {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     return Err(network(&"the member is busy"));
                 }
-                Ok(_) => return Err(NodeError::invalid("a document's pages are not as announced")),
+                // It is not here (any more); whoever has it will be asked.
+                Ok(Reply::Declined { .. }) => return Err(network(&"the member does not have it")),
+                Ok(_) => {
+                    return Err(self
+                        .blamed(Some(peer).filter(|_| vouched), "a document's pages are not as announced")
+                        .await);
+                }
                 Err(error) => return Err(network(&error)),
             }
         }
         if Digest::of(&json) != id {
-            // Whoever hands it out made it so: an honest member keeps only what has its hash and verifies.
-            self.network.blame(peer).await;
-            return Err(NodeError::invalid("a document is not the one announced"));
+            // Whoever hands it out made it so: an honest member keeps only what has its hash.
+            return Err(self
+                .blamed(Some(peer).filter(|_| vouched), "a document is not the one announced")
+                .await);
         }
         let node = Arc::clone(&self.node);
         let accepted = tokio::task::spawn_blocking(move || node.accept(kind, &json, now())).await;
         let accepted = accepted.map_err(|e| network(&e))?;
-        if let Err(error) = &accepted {
-            tracing::warn!(%error, "a document was refused");
-            if error.class == Class::Invalid {
-                self.network.blame(peer).await;
-                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                if refused.len() >= REFUSED {
-                    refused.clear();
+        match &accepted {
+            Ok(objects) => self.network.count(Dropped::Object, *objects as u64),
+            Err(error) => {
+                tracing::warn!(%error, "a document was refused");
+                match error.class {
+                    // It has its hash: an honest member keeps only what verifies.
+                    Class::Invalid => {
+                        self.network.count(Dropped::Document, 1);
+                        self.network.blame(peer).await;
+                    }
+                    Class::Refused => self.network.count(Dropped::Share, 1),
+                    _ => {}
                 }
-                refused.insert(id);
             }
         }
-        accepted
+        if accepted.as_ref().is_err_and(stays) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.len() >= REFUSED {
+                refused.clear();
+            }
+            refused.insert(id);
+        }
+        accepted.map(|_| ())
+    }
+
+    /// Counts what was handed out, charges whose word it was, and says what is wrong with it.
+    async fn blamed(&self, who: Option<NodeId>, what: &'static str) -> NodeError {
+        self.network.count(Dropped::Document, 1);
+        if let Some(who) = who {
+            self.network.blame(who).await;
+        }
+        NodeError::invalid(what)
     }
 }

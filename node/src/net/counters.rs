@@ -63,8 +63,41 @@ counters! {
     queue_full,
     /// Requests that this node left without an answer until their deadline.
     unanswered,
+    /// Documents that do not verify, break a rule, or are not what was announced.
+    document,
+    /// Documents whose signer has filled its share.
+    share,
+    /// Objects of batches that were not taken: of another member's id, a second story, after a revocation, dated ahead.
+    object,
+    /// Catch-ups in which the other side did not keep to the protocol, or named what it does not have.
+    reconciliation,
     /// Members blocked for their conduct.
     blocks,
+}
+
+/// What was dropped of that which documents bring: the network carries them and does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// As [`Counters::document`].
+    Document,
+    /// As [`Counters::share`].
+    Share,
+    /// As [`Counters::object`].
+    Object,
+    /// As [`Counters::reconciliation`].
+    Reconciliation,
+}
+
+impl Tally {
+    pub(super) fn count(&self, what: Dropped, times: u64) {
+        let counter = match what {
+            Dropped::Document => &self.document,
+            Dropped::Share => &self.share,
+            Dropped::Object => &self.object,
+            Dropped::Reconciliation => &self.reconciliation,
+        };
+        counter.fetch_add(times, Ordering::Relaxed);
+    }
 }
 
 /// Adds one.

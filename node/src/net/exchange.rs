@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! length of the JSON: 4 bytes, most significant first
-//! length of what is beside it: 4 bytes; not in version 1, where nothing is
+//! length of what is beside it: 4 bytes; not in the first version, where nothing is
 //! JSON of a Request or a Reply
 //! what is beside it
 //! ```
@@ -46,6 +46,33 @@ pub(super) enum Answered {
     In(Result<(Reply, Vec<u8>), Broken>),
 }
 
+/// What two members may say to each other, by the protocol that both know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    /// Questions, documents and lists of them; nothing is beside the JSON.
+    #[default]
+    Bare,
+    /// Rounds, too.
+    Rounds,
+    /// Reconciliation, too.
+    Reconciling,
+}
+
+impl Version {
+    const ALL: [(&str, Self); 3] = [
+        (wire::EXCHANGE_PROTOCOL, Self::Reconciling),
+        (wire::EXCHANGE_PROTOCOL_2, Self::Rounds),
+        (wire::EXCHANGE_PROTOCOL_1, Self::Bare),
+    ];
+
+    fn of(protocol: &StreamProtocol) -> Self {
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == protocol.as_ref())
+            .map_or(Self::Bare, |(_, version)| *version)
+    }
+}
+
 /// A message as it is written.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
@@ -53,27 +80,37 @@ pub(super) struct Frame {
     pub(super) head: Vec<u8>,
     /// Beside it.
     pub(super) beside: Vec<u8>,
-    /// Whether version 1 has this message.
-    pub(super) old: bool,
+    /// The first version that has this message.
+    pub(super) since: Version,
 }
 
 impl Frame {
     pub(super) fn request(request: &Request, beside: Vec<u8>) -> Result<Self, CodecError> {
-        use Request::{Fetch, Inventory, Query};
-        let old = matches!(request, Query { .. } | Fetch { .. } | Inventory { .. });
-        Self::new(request.to_bytes()?, beside, old)
+        let since = match request {
+            Request::Query { .. } | Request::Fetch { .. } | Request::Inventory { .. } => Version::Bare,
+            Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => Version::Rounds,
+            Request::Epochs | Request::Reconcile { .. } | Request::Describe { .. } => Version::Reconciling,
+        };
+        Self::new(request.to_bytes()?, beside, since)
     }
 
     pub(super) fn reply(reply: &Reply, beside: Vec<u8>) -> Result<Self, CodecError> {
-        let old = !matches!(reply, Reply::Put { .. } | Reply::Rest | Reply::Round { .. });
-        Self::new(reply.to_bytes()?, beside, old)
+        let since = match reply {
+            Reply::Answer { .. } | Reply::Page { .. } | Reply::Inventory { .. } | Reply::Declined { .. } => {
+                Version::Bare
+            }
+            Reply::Put { .. } | Reply::Rest | Reply::Round { .. } => Version::Rounds,
+            Reply::Epochs { .. } | Reply::Reconcile => Version::Reconciling,
+        };
+        Self::new(reply.to_bytes()?, beside, since)
     }
 
-    fn new(head: Vec<u8>, beside: Vec<u8>, old: bool) -> Result<Self, CodecError> {
+    fn new(head: Vec<u8>, beside: Vec<u8>, since: Version) -> Result<Self, CodecError> {
         if beside.len() > BESIDE_BYTES {
             return Err(CodecError::TooLong { actual: beside.len(), limit: BESIDE_BYTES });
         }
-        Ok(Self { head, old: old && beside.is_empty(), beside })
+        let since = if beside.is_empty() { since } else { since.max(Version::Rounds) };
+        Ok(Self { head, beside, since })
     }
 }
 
@@ -86,8 +123,8 @@ pub(super) fn behaviour(deadlines: &Deadlines) -> Exchange {
         .with_request_timeout(longest.saturating_add(ARRIVAL_DEADLINE.saturating_mul(2)))
         .with_max_concurrent_streams(EXCHANGES_PER_CONNECTION);
     // The first that both know is spoken.
-    let protocols = [wire::EXCHANGE_PROTOCOL, wire::EXCHANGE_PROTOCOL_1]
-        .map(|name| (StreamProtocol::new(name), request_response::ProtocolSupport::Full));
+    let protocols =
+        Version::ALL.map(|(name, _)| (StreamProtocol::new(name), request_response::ProtocolSupport::Full));
     Exchange::with_codec(Codec::default(), protocols, config)
 }
 
@@ -157,10 +194,6 @@ impl request_response::Codec for Codec {
     }
 }
 
-fn is_old(protocol: &StreamProtocol) -> bool {
-    protocol.as_ref() == wire::EXCHANGE_PROTOCOL_1
-}
-
 async fn length(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<usize> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
@@ -177,7 +210,7 @@ async fn read<M: Message>(
         if head > M::MAX_BYTES {
             return Ok(Err(Broken::Oversize));
         }
-        let beside = if is_old(protocol) { 0 } else { length(io).await? };
+        let beside = if Version::of(protocol) == Version::Bare { 0 } else { length(io).await? };
         if beside > BESIDE_BYTES {
             return Ok(Err(Broken::Oversize));
         }
@@ -205,15 +238,15 @@ async fn write(
     frame: &Frame,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
-    let old = is_old(protocol);
-    if old && !frame.old {
+    let version = Version::of(protocol);
+    if version < frame.since {
         return Err(io::ErrorKind::Unsupported.into());
     }
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput);
     let (head, beside) = (length(&frame.head)?, length(&frame.beside)?);
     let frame = async {
         io.write_all(&head.to_be_bytes()).await?;
-        if !old {
+        if version != Version::Bare {
             io.write_all(&beside.to_be_bytes()).await?;
         }
         io.write_all(&frame.head).await?;
@@ -241,6 +274,7 @@ mod tests {
 
     const PROTOCOL: StreamProtocol = StreamProtocol::new(wire::EXCHANGE_PROTOCOL);
 
+    const OLDER: StreamProtocol = StreamProtocol::new(wire::EXCHANGE_PROTOCOL_2);
     const OLD: StreamProtocol = StreamProtocol::new(wire::EXCHANGE_PROTOCOL_1);
 
     async fn read_request(
@@ -267,9 +301,9 @@ mod tests {
         }
     }
 
-    /// Who knows only version 1 is asked what it knows, in its frames, and nothing else.
+    /// Who knows only an earlier version is asked what it knows, in its frames, and nothing else.
     #[tokio::test]
-    async fn the_version_before_is_still_spoken() {
+    async fn the_versions_before_are_still_spoken() {
         let request = Request::Inventory { after: 3 };
         let mut frame = Vec::new();
         Codec::default().write_request(&OLD, &mut frame, out(&request, b"")).await.unwrap();
@@ -279,6 +313,12 @@ mod tests {
         let new = Request::Put { blob: Blob { id: Digest::of(b""), bytes: 0 }, offset: 0 };
         let written = Codec::default().write_request(&OLD, &mut Vec::new(), out(&new, b"")).await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::Unsupported);
+        let written = Codec::default().write_request(&OLDER, &mut Vec::new(), out(&new, b"")).await;
+        assert!(written.is_ok());
+        for newest in [Request::Epochs, Request::Reconcile { epoch: 1 }, Request::Describe { ids: vec![] }] {
+            let written = Codec::default().write_request(&OLDER, &mut Vec::new(), out(&newest, b"")).await;
+            assert_eq!(written.unwrap_err().kind(), io::ErrorKind::Unsupported);
+        }
     }
 
     fn out(request: &Request, beside: &[u8]) -> Asked {

@@ -60,6 +60,9 @@ impl Deadlines {
             Request::Round { .. } => self.round,
             Request::Fetch { .. }
             | Request::Inventory { .. }
+            | Request::Epochs
+            | Request::Reconcile { .. }
+            | Request::Describe { .. }
             | Request::Put { .. }
             | Request::Rest { .. } => self.read,
         }
@@ -98,6 +101,8 @@ pub struct Rates {
     pub queries: Rate,
     /// Fetches, inventories and parts of blobs of one member: a document of 16 MiB is 256 pages.
     pub reads: Rate,
+    /// Messages of reconciliations of one member: a pass over an epoch each.
+    pub reconciliations: Rate,
     /// Asks of rounds of one member.
     pub rounds: Rate,
     /// Announcements signed by one member, whoever forwards them.
@@ -111,6 +116,7 @@ impl Default for Rates {
         Self {
             queries: Rate::new(20, Duration::from_secs(3)),
             reads: Rate::new(300, Duration::from_millis(20)),
+            reconciliations: Rate::new(200, Duration::from_millis(100)),
             rounds: Rate::new(200, Duration::from_millis(300)),
             announcements: Rate::new(60, Duration::from_secs(1)),
             frames: Rate::new(400, Duration::from_millis(20)),
@@ -122,6 +128,7 @@ impl Default for Rates {
 pub(super) struct Buckets {
     queries: DefaultDirectRateLimiter,
     reads: DefaultDirectRateLimiter,
+    reconciliations: DefaultDirectRateLimiter,
     rounds: DefaultDirectRateLimiter,
     announcements: DefaultDirectRateLimiter,
 }
@@ -131,6 +138,7 @@ impl Buckets {
         Self {
             queries: rates.queries.bucket(),
             reads: rates.reads.bucket(),
+            reconciliations: rates.reconciliations.bucket(),
             rounds: rates.rounds.bucket(),
             announcements: rates.announcements.bucket(),
         }
@@ -144,8 +152,11 @@ impl Buckets {
             Request::Round { .. } => self.rounds.check().is_ok(),
             Request::Fetch { .. }
             | Request::Inventory { .. }
+            | Request::Describe { .. }
             | Request::Put { .. }
             | Request::Rest { .. } => self.reads.check().is_ok(),
+            // Each may cost a pass over what is held.
+            Request::Epochs | Request::Reconcile { .. } => self.reconciliations.check().is_ok(),
         }
     }
 

@@ -30,8 +30,8 @@ use hedgerow_protocol::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub use counters::Counters;
 use counters::Tally;
+pub use counters::{Counters, Dropped};
 use exchange::Frame;
 use limits::{Conduct, Deadlines, Fault, Rates, Redial};
 
@@ -344,6 +344,11 @@ impl Network {
     pub async fn blame(&self, who: NodeId) {
         // Closed means that there is nobody left to charge.
         let _ = self.commands.send(Command::Blame { who }).await;
+    }
+
+    /// Counts what was dropped of that which documents bring.
+    pub fn count(&self, what: Dropped, times: u64) {
+        self.shared.tally.count(what, times);
     }
 
     /// From now on these are the members: others are disconnected and refused as strangers.

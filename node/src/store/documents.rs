@@ -10,9 +10,12 @@ use std::{
 
 use hedgerow_protocol::{
     id::{Digest, NodeId},
+    reconcile::{EpochSum, Set, Snapshot, dated},
+    time::Timestamp,
     wire::{Announcement, Spreading},
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{
     error::StoreError,
@@ -34,6 +37,9 @@ pub struct StoredDocument {
     /// The member who signed it; none in vaults from before that was kept.
     #[serde(default)]
     from: Option<NodeId>,
+    /// The date that its signer gave it; none in vaults from before that was kept, until they are opened.
+    #[serde(default)]
+    dated: Option<Timestamp>,
     first_part: u64,
     parts: u64,
 }
@@ -44,6 +50,8 @@ struct Held {
     place: HashMap<Digest, usize>,
     /// What each member's documents come to.
     by: HashMap<NodeId, Share>,
+    /// The same as others see it who look for what they lack.
+    set: Set,
 }
 
 /// Documents of one member, and their bytes.
@@ -55,6 +63,11 @@ struct Share {
 
 impl Held {
     fn push(&mut self, entry: StoredDocument) {
+        self.set.insert(entry.dated.unwrap_or(Timestamp::EPOCH), entry.announcement.id);
+        self.list(entry);
+    }
+
+    fn list(&mut self, entry: StoredDocument) {
         if let Some(from) = entry.from {
             let share = self.by.entry(from).or_default();
             share.documents += 1;
@@ -114,6 +127,38 @@ pub(super) fn put_parts(txn: &mut Txn<'_>, bytes: &[u8]) -> Result<(u64, u64), S
     Ok((first.unwrap_or(0), parts))
 }
 
+/// Gives the documents of an older vault their dates, once.
+fn date(vault: &Vault, list: &mut [StoredDocument]) -> Result<(), StoreError> {
+    /// Entries of one commit.
+    const COMMIT: usize = 1000;
+    let mut undated: Vec<(u64, &mut StoredDocument)> =
+        (0u64..).zip(list).filter(|(_, entry)| entry.dated.is_none()).collect();
+    for some in undated.chunks_mut(COMMIT) {
+        let mut txn = vault.begin();
+        for (n, entry) in some {
+            let json = whole(vault, entry)?;
+            entry.dated = Some(dated(&json).unwrap_or(Timestamp::EPOCH));
+            let value = serde_json::to_vec(entry).map_err(|_| StoreError::Damaged("a document's entry"))?;
+            txn.put_at(Kind::Document, *n, &value)?;
+        }
+        txn.commit()?;
+    }
+    Ok(())
+}
+
+fn part(vault: &Vault, n: u64) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    vault.get_at(Kind::Part, n)?.ok_or(StoreError::Damaged("part of a signed document is missing"))
+}
+
+/// The whole JSON of a document.
+fn whole(vault: &Vault, entry: &StoredDocument) -> Result<Vec<u8>, StoreError> {
+    let mut json = Vec::with_capacity(usize::try_from(entry.announcement.bytes).unwrap_or(0));
+    for n in entry.first_part..entry.first_part.saturating_add(entry.parts) {
+        json.extend_from_slice(&part(vault, n)?);
+    }
+    Ok(json)
+}
+
 /// The document table.
 pub struct Documents {
     vault: Arc<Vault>,
@@ -131,8 +176,11 @@ impl Documents {
             if n != held.list.len() as u64 {
                 return Err(StoreError::Damaged("a signed document is missing"));
             }
-            held.push(entry);
+            held.list(entry);
         }
+        date(&vault, &mut held.list)?;
+        let dates = held.list.iter().map(|e| (e.dated.unwrap_or(Timestamp::EPOCH), e.announcement.id));
+        held.set.extend(dates);
         Ok(Self { vault, held: RwLock::new(held) })
     }
 
@@ -167,7 +215,8 @@ impl Documents {
         }
         let (first_part, parts) = put_parts(txn, json)?;
         let announcement = Announcement { kind, id, bytes: json.len() as u64 };
-        let entry = StoredDocument { announcement, from: Some(from), first_part, parts };
+        let dated = Some(dated(json).unwrap_or(Timestamp::EPOCH));
+        let entry = StoredDocument { announcement, from: Some(from), dated, first_part, parts };
         let value = serde_json::to_vec(&entry).map_err(|_| StoreError::Damaged("a document's entry"))?;
         txn.append(Kind::Document, &value)?;
         Ok(Some(Staged { held, entry }))
@@ -180,12 +229,7 @@ impl Documents {
 
     /// The whole JSON of a document.
     pub fn read(&self, id: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(entry) = self.entry(id) else { return Ok(None) };
-        let mut json = Vec::with_capacity(usize::try_from(entry.announcement.bytes).unwrap_or(0));
-        for n in entry.first_part..entry.first_part.saturating_add(entry.parts) {
-            json.extend_from_slice(&self.part(n)?);
-        }
-        Ok(Some(json))
+        self.entry(id).map(|entry| whole(&self.vault, &entry)).transpose()
     }
 
     /// Up to `most` bytes of a document's JSON from byte `offset` on; empty past its end, none if not held.
@@ -195,7 +239,7 @@ impl Documents {
         let mut part = offset / PART_BYTES as u64;
         let mut skip = usize::try_from(offset % PART_BYTES as u64).unwrap_or(0);
         while page.len() < most && part < entry.parts {
-            let bytes = self.part(entry.first_part.saturating_add(part))?;
+            let bytes = self::part(&self.vault, entry.first_part.saturating_add(part))?;
             let wanted = bytes.iter().skip(skip).take(most - page.len());
             page.extend(wanted);
             part += 1;
@@ -211,6 +255,23 @@ impl Documents {
         held.list.iter().skip(skip).take(limit).map(|e| e.announcement.clone()).collect()
     }
 
+    /// What is held, an epoch each.
+    pub fn epochs(&self) -> Vec<EpochSum> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).set.sums()
+    }
+
+    /// One epoch of it.
+    pub fn epoch(&self, number: u32) -> Snapshot {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).set.epoch(number)
+    }
+
+    /// What those of `ids` are that are held.
+    pub fn describe(&self, ids: &[Digest]) -> Vec<Announcement> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = |id| held.place.get(id).and_then(|place| held.list.get(*place));
+        ids.iter().filter_map(|id| Some(entry(id)?.announcement.clone())).collect()
+    }
+
     /// How many are held, by kind.
     pub fn count(&self, kind: Spreading) -> usize {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
@@ -220,9 +281,5 @@ impl Documents {
     fn entry(&self, id: &Digest) -> Option<StoredDocument> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.place.get(id).and_then(|place| held.list.get(*place)).cloned()
-    }
-
-    fn part(&self, n: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
-        self.vault.get_at(Kind::Part, n)?.ok_or(StoreError::Damaged("part of a signed document is missing"))
     }
 }

@@ -394,8 +394,8 @@ impl Library {
     }
 
     /// Takes in a verified batch, object by object, under the rules of [`decide`], and keeps the document that carries
-    /// it, in one commit. What adds nothing is not kept and not handed on: whoever signs the same again and again
-    /// fills nothing. What proves that its signer told two stories is, so that others learn of it.
+    /// it, in one commit. Also what adds nothing here is kept, within its signer's share: what members hold must not
+    /// depend on the order in which it came to them, or they would look for what they lack for ever.
     pub fn take(
         &self,
         documents: &Documents,
@@ -452,9 +452,6 @@ impl Library {
             }
         }
         self.new_evidence(&mut told);
-        if fresh.is_empty() && told.is_empty() {
-            return Ok(taken);
-        }
         let room = if reserve || !told.is_empty() { Room::Reserve } else { Room::Share };
         let staged = documents.stage(&mut txn, Spreading::Batch, signer, document, room)?;
         let Some(staged) = staged else {

@@ -280,7 +280,7 @@ mod library {
             assert_eq!(shelves.publish(&own, many.clone(), 2).stored, 1500);
             assert_eq!(shelves.publish(&other, vec![gone.clone()], 9).updated, 1);
             assert_eq!(shelves.publish(&other, vec![theirs.clone()], 10).duplicates, 1);
-            assert_eq!(shelves.documents.count(Spreading::Batch), 3, "what adds nothing is not kept");
+            assert_eq!(shelves.documents.count(Spreading::Batch), 4, "what adds nothing is handed on, too");
             shelves.library.published(0).map(Result::unwrap).collect()
         };
         let shelves = Shelves::over(reopened(dir.path()));
@@ -319,11 +319,12 @@ mod library {
             let batch = SignedBatch::open(&json).unwrap();
             assert!(batch.items().iter().any(|i| i.digest == content));
         }
-        // A member that does it again and again fills nothing.
+        // A member that does it again and again is proven to a bound, and fills its own share.
         for n in 0..20 {
             shelves.publish(&other, vec![named(&one, &format!("story {n}"))], 3);
         }
-        assert!(shelves.documents.count(Spreading::Batch) < 12);
+        assert!(shelves.library.evidence().len() < 12);
+        assert_eq!(shelves.documents.count(Spreading::Batch), 22);
     }
 
     #[test]
@@ -498,6 +499,44 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found
+}
+
+#[test]
+fn documents_of_an_older_vault_get_the_dates_that_their_signers_gave_them() {
+    use hedgerow_protocol::{
+        document::{NodeSecret, Signed},
+        id::{Digest, Id},
+        reconcile::epoch_of,
+        statistic::{Ground, Refusal},
+        wire::Spreading,
+    };
+    let secret = NodeSecret::from_seed(&[1; 32]);
+    let made_at = "2024-05-06T07:08:09Z".parse().unwrap();
+    let refusal = Refusal { version: 1, query: Id::of(b"q"), ground: Ground::Expired, made_at };
+    let json = Signed::new(refusal, &secret).unwrap().envelope().to_json().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let held = {
+        let vault = vault(dir.path());
+        let documents = Documents::open(Arc::clone(&vault)).unwrap();
+        assert!(documents.insert(Spreading::Release, secret.node_id(), &json).unwrap());
+        // As it was written before dates were kept.
+        let entry = vault.get_at(Kind::Document, 0).unwrap().unwrap();
+        let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+        assert!(entry.as_object_mut().unwrap().remove("dated").is_some());
+        let mut txn = vault.begin();
+        txn.put_at(Kind::Document, 0, entry.to_string().as_bytes()).unwrap();
+        txn.commit().unwrap();
+        documents.epochs()
+    };
+    for _ in 0..2 {
+        let vault = reopened(dir.path());
+        let documents = Documents::open(Arc::clone(&vault)).unwrap();
+        assert_eq!(documents.epochs(), held);
+        assert_eq!(held[0].epoch, epoch_of(made_at));
+        assert_eq!(documents.describe(&[Digest::of(&json), Digest::of(b"no")]).len(), 1);
+        let entry = vault.get_at(Kind::Document, 0).unwrap().unwrap();
+        assert!(String::from_utf8_lossy(&entry).contains("2024-05-06T07:08:09Z"), "and they are kept");
+    }
 }
 
 #[test]

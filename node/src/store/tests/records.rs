@@ -13,7 +13,17 @@ use super::{
 
 fn raw(home: &Path) -> sled::Db {
     // What someone with the disk, and not the key, could do.
-    sled::Config::new().path(home.join("vault")).segment_size(8 << 20).open().unwrap()
+    // The threads of a store that was just closed let go of it a moment later.
+    let open = || sled::Config::new().path(home.join("vault")).segment_size(8 << 20).open();
+    for _ in 0..100 {
+        match open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("lock") => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+    open().unwrap()
 }
 
 fn key(kind: Kind, n: u64) -> Vec<u8> {

@@ -1,13 +1,11 @@
-//! A member of the charter whose node is not ours, against nodes that run: whatever it asks of a round, it is
+//! Whatever a hostile member asks of a round, it is
 //! declined, learns nothing, pays for what it is given, and the others go on.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+use std::time::Duration;
 
-use std::{fs, time::Duration};
-
-use hedgerow_node::net::{Inbound, NetConfig, Network, Peer, RequestError};
+use hedgerow_node::net::Inbound;
 use hedgerow_protocol::{
-    document::{Charter, Envelope, Member, NodeSecret, Signed},
+    document::{NodeSecret, Signed},
     id::{Digest, Id, NodeId},
     limits::BLOB_BYTES,
     round::{
@@ -19,59 +17,11 @@ use hedgerow_protocol::{
     vocabulary::Dimension,
     wire::{self, Announcement, Blob, Reply, Request, Spreading},
 };
-use hedgerow_tests::{Federation, Serving, eventually, free_addresses};
 use serde_json::Value;
-use tokio::sync::mpsc;
 
-/// Three nodes of ours that serve, and a fourth member with nothing but its key and a network.
-struct World {
-    federation: Federation,
-    _serving: Vec<Serving>,
-    charter: Signed<Charter>,
-    secret: NodeSecret,
-    net: Network,
-    _inbound: mpsc::Receiver<Inbound>,
-}
+use crate::world::World;
 
 impl World {
-    async fn new() -> Self {
-        let secret = NodeSecret::from_seed(&[66; 32]);
-        let addresses = free_addresses();
-        let member = Member {
-            id: secret.node_id(),
-            name: "Hostile".into(),
-            contact: String::new(),
-            addresses: addresses.clone(),
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let card = dir.path().join("hostile.json");
-        fs::write(&card, Signed::new(member, &secret).unwrap().envelope().to_json().unwrap()).unwrap();
-        let federation = Federation::new(3, &["--member", card.to_str().unwrap()]);
-        let charter: Signed<Charter> =
-            Envelope::from_json(fs::read(federation.charter()).unwrap().trim_ascii())
-                .unwrap()
-                .open()
-                .unwrap();
-        let serving: Vec<Serving> = federation.nodes.iter().map(|n| n.serve()).collect();
-        let peers = charter.document().members.iter().filter(|m| m.id != secret.node_id());
-        let peers = peers.map(|m| Peer { id: m.id, addresses: m.addresses.clone() }).collect();
-        let (events, inbound) = mpsc::channel(256);
-        let net = Network::start(&secret, NetConfig::new(addresses, peers, charter.id().digest()), events);
-        let net = net.await.unwrap();
-        eventually("everyone is connected", || {
-            federation.nodes.iter().all(|n| {
-                let status = n.json(&["status"]);
-                status["network"]["peers"].as_array().unwrap().iter().all(|p| p["connected"] == true)
-            })
-        });
-        Self { federation, _serving: serving, charter, secret, net, _inbound: inbound }
-    }
-
-    fn honest(&self) -> Vec<NodeId> {
-        let members = self.charter.document().members.iter().map(|m| m.id);
-        members.filter(|id| *id != self.secret.node_id()).collect()
-    }
-
     /// A query of its own, for a round.
     fn query(&self, axis: Dimension) -> Signed<Query> {
         let at = Timestamp::from_unix_seconds(
@@ -96,10 +46,6 @@ impl World {
         };
         query.version = query.version_needed();
         Signed::new(query, &self.secret).unwrap()
-    }
-
-    async fn request(&self, to: NodeId, request: Request, beside: Vec<u8>) -> Result<Reply, RequestError> {
-        self.net.exchange(to, request, beside).await.map(|(reply, _)| reply)
     }
 
     /// An ask of a round; what was told, or nothing if the node did not even read it.
@@ -307,7 +253,8 @@ async fn a_consent_serves_one_roster_and_is_paid_for() {
 /// It says of every question that it was answered before, and has no such release.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_nobody_has_ends_no_question() {
-    let World { federation, _serving, _inbound: mut inbound, net, .. } = World::new().await;
+    let World { federation, _serving, inbound, net, .. } = World::new().await;
+    let mut inbound = inbound.unwrap();
     let lying = tokio::spawn(async move {
         let mut lies = 0;
         while let Some(event) = inbound.recv().await {
