@@ -217,7 +217,8 @@ fn the_demo_runs_to_its_end_and_its_releases_verify() {
     assert_eq!(report["indicators"]["published"], 50);
     assert!(report["indicators"]["seen_by_all_ms"].is_u64() && report["seconds"].is_f64());
     let releases = report["releases"].as_array().unwrap();
-    assert_eq!(releases.len(), 2);
+    // Two of incidents, and one of what was seen of the indicators.
+    assert_eq!(releases.len(), 3);
     for release in releases {
         assert_eq!((&release["verified"], &release["epsilon"]), (&json!(true), &json!("1")));
         let file = release["file"].as_str().unwrap();
