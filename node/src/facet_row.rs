@@ -2,7 +2,7 @@
 //!
 //! The row is only ever stored under seal. Layout, little-endian: version, flags (bit 0 consent, bits 1 to 4
 //! which numbers are there), year (2), month, day, person (8), help (8), nine codes of one byte each in the
-//! order of [`SINGLE`], accounts (1), contacts (2), days (2), money (4); a number that is not there is 0.
+//! order of [`Dimension::SINGLE`], accounts (1), contacts (2), days (2), money (4); a number that is not there is 0.
 
 use hedgerow_protocol::{
     facet::{Facet, HelpSet, PersonKey},
@@ -15,19 +15,6 @@ use hedgerow_protocol::{
 pub const ROW_BYTES: usize = 40;
 /// Version of the layout; follows the vocabulary, whose order of codes it relies on.
 pub const ROW_VERSION: u8 = 1;
-
-/// The dimensions with one code each, in the order in which a row holds them.
-const SINGLE: [Dimension; 9] = [
-    Dimension::Tactic,
-    Dimension::Role,
-    Dimension::Origin,
-    Dimension::Confidence,
-    Dimension::Basis,
-    Dimension::Platform,
-    Dimension::Harm,
-    Dimension::Region,
-    Dimension::Phase,
-];
 
 /// Why bytes are no facet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,17 +45,6 @@ pub enum FacetRowError {
 /// The row of a facet.
 pub fn encode(facet: &Facet) -> [u8; ROW_BYTES] {
     let (year, month, day) = facet.day.parts();
-    let codes = [
-        facet.tactic,
-        facet.role,
-        facet.origin,
-        facet.confidence,
-        facet.basis,
-        facet.platform,
-        facet.harm,
-        facet.region,
-        facet.phase,
-    ];
     let Numbers { accounts_affected, contacts_exposed, days_to_answer, money_lost } = facet.numbers;
     let numbers = [accounts_affected, contacts_exposed, days_to_answer, money_lost];
     let there = numbers.iter().zip(1u8..).map(|(n, bit)| u8::from(n.is_some()) << bit);
@@ -83,7 +59,7 @@ pub fn encode(facet: &Facet) -> [u8; ROW_BYTES] {
         .chain(facet.person.value().to_le_bytes())
         .chain(facet.help.bits().to_le_bytes())
         // No list has more than 251 codes.
-        .chain(codes.into_iter().flat_map(|c| c.index().to_le_bytes().into_iter().take(1)))
+        .chain(facet.single_codes().into_iter().flat_map(|c| c.index().to_le_bytes().into_iter().take(1)))
         .chain(accounts.into_iter().take(1))
         .chain(contacts.into_iter().take(2))
         .chain(days.into_iter().take(2))
@@ -120,7 +96,7 @@ pub fn decode(row: &[u8; ROW_BYTES]) -> Result<Facet, FacetRowError> {
         days_to_answer: number(3, u32::from(u16::from_le_bytes([d0, d1])), 365)?,
         money_lost: number(4, u32::from_le_bytes([m0, m1, m2, m3]), 100_000)?,
     };
-    let mut codes = SINGLE.iter().zip([c0, c1, c2, c3, c4, c5, c6, c7, c8]);
+    let mut codes = Dimension::SINGLE.iter().zip([c0, c1, c2, c3, c4, c5, c6, c7, c8]);
     let mut next = || -> Result<Code, FacetRowError> {
         // The row is as long as the list of dimensions, by its type.
         let (dimension, place) = codes.next().ok_or(FacetRowError::Flags)?;
@@ -215,7 +191,7 @@ mod tests {
         assert_eq!(changed(31, 101), Err(FacetRowError::Number));
         assert_eq!(changed(4, 13), Err(FacetRowError::Day));
         assert_eq!(changed(14, 0b11), Err(FacetRowError::Help));
-        for (n, dimension) in SINGLE.iter().enumerate() {
+        for (n, dimension) in Dimension::SINGLE.iter().enumerate() {
             assert_eq!(changed(22 + n, 0xff), Err(FacetRowError::Code(*dimension)));
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use hedgerow_protocol::{
     document::{Charter, Member, NodeSecret, Signed},
+    facet::FacetTable,
     id::NodeId,
     time::Timestamp,
 };
@@ -49,6 +50,8 @@ pub struct Node {
     pub(crate) answering: Mutex<()>,
     /// What indicators are held against.
     pub(crate) known: Known,
+    /// The facets in the order in which they are counted, and after how many changes of the records.
+    pub(crate) facets: Mutex<Option<(u64, Arc<FacetTable>)>>,
 }
 
 /// What a node has once it joined a charter.
@@ -169,6 +172,7 @@ impl Node {
             federation,
             answering: Mutex::new(()),
             known: Known::default(),
+            facets: Mutex::default(),
             word_key,
             vault,
         })

@@ -1,8 +1,11 @@
 //! Records in, shown, erased: what a caseworker does (docs/records.md).
 
-use std::io::Read;
+use std::{
+    io::Read,
+    sync::{Arc, PoisonError},
+};
 
-use hedgerow_protocol::facet::Facet;
+use hedgerow_protocol::facet::FacetTable;
 use zeroize::Zeroizing;
 
 use super::lint::PeopleHeld;
@@ -81,6 +84,8 @@ impl Node {
         if self.records.erase(number)? {
             people.remove(&known_by);
             drop(people);
+            // Not even a copy in memory stays until somebody asks.
+            *self.facets.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.attachments.remove_all(number)?;
             self.sightings.forget(|one| one.record == Some(number.0))?;
             Ok(())
@@ -122,21 +127,21 @@ impl Node {
         Ok(report)
     }
 
-    /// Hands the facets of all records to `read`, one by one as they are decoded.
-    pub(crate) fn with_facets<T>(
-        &self,
-        read: impl FnOnce(&mut dyn Iterator<Item = Facet>) -> T,
-    ) -> Result<T, NodeError> {
-        let mut damaged = false;
-        let outcome = self.records.with_rows(|rows| {
-            read(&mut rows.map_while(|row| {
-                let facet = facet_row::decode(row).ok();
-                damaged |= facet.is_none();
-                facet
-            }))
-        });
-        // A statistic over part of the records would be a false one.
-        if damaged { Err(StoreError::Damaged("a facet does not read").into()) } else { Ok(outcome) }
+    /// The facets of all records as they are now. They are kept, in an order that is quick to count, until the first
+    /// question after a record changed.
+    pub(crate) fn facets(&self) -> Result<Arc<FacetTable>, NodeError> {
+        let mut kept = self.facets.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.records.rows();
+        if let Some((_, table)) = kept.as_ref().filter(|(changes, _)| *changes == rows.changes()) {
+            return Ok(Arc::clone(table));
+        }
+        // What is out of date makes room first.
+        *kept = None;
+        let decoded = rows.split(FacetTable::PARTS).into_iter().map(|part| part.map(facet_row::decode));
+        let table = FacetTable::build(decoded.collect());
+        let table = Arc::new(table.map_err(|_| StoreError::Damaged("a facet does not read"))?);
+        *kept = Some((rows.changes(), Arc::clone(&table)));
+        Ok(table)
     }
 
     fn prepare(&self, form: RecordForm, source: Option<SourceKey>) -> Result<NewRecord, NodeError> {

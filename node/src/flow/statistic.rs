@@ -88,7 +88,7 @@ impl Node {
         let key = self.vault.sample_key();
         let exact = match plan.measure() {
             Measure::Groups => Exact::sightings(plan, self.seen(plan)?, &key),
-            _ => self.with_facets(|facets| Exact::count(plan, facets, &key))?,
+            _ => Exact::count(plan, &*self.facets()?, &key),
         };
         exact.map_err(flawed)
     }

@@ -51,7 +51,7 @@ fn contribution(member: &NodeSecret, seed: u64) -> Signed<Contribution> {
     let permit =
         Accountant::replay(charter(5).caps(), [], |_| true).authorise(&charge, |_| Ok::<_, ()>(())).unwrap();
     let facets = [facet(1, "2025-01-01", "T01", "IR"), facet(2, "2025-01-01", "T01", "IR")];
-    let exact = Exact::count(&plan, &facets, &SampleKey::new([0; 32])).unwrap();
+    let exact = Exact::count(&plan, &facets.iter().collect(), &SampleKey::new([0; 32])).unwrap();
     let noised = exact.noise(permit, &mut StdRng::seed_from_u64(seed)).unwrap();
     Signed::new(noised.into_contribution(now()), member).unwrap()
 }

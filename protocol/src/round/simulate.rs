@@ -187,7 +187,7 @@ impl Host for Desk<'_> {
     }
 
     fn count(&mut self, plan: &Plan) -> Result<Exact, Flaw> {
-        Exact::count(plan, self.facets, &SampleKey::new([0; 32]))
+        Exact::count(plan, &self.facets.iter().collect(), &SampleKey::new([0; 32]))
     }
 
     fn kept(&mut self, plan: &Id<Plan>) -> Result<Option<NoisedShare>, Flaw> {

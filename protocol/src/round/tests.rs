@@ -43,7 +43,7 @@ fn question(epsilon: &str) -> Signed<Query> {
 fn exact_sum(plan: &Plan, members: impl IntoIterator<Item = u8>) -> Vec<i64> {
     let mut sum = vec![0; plan.cells()];
     for n in members {
-        let exact = Exact::count(plan, records(n), &SampleKey::new([0; 32])).unwrap();
+        let exact = Exact::count(plan, &records(n).into_iter().collect(), &SampleKey::new([0; 32])).unwrap();
         sum.iter_mut().zip(exact.values_for_tests()).for_each(|(s, v)| *s += v);
     }
     sum

@@ -3,6 +3,7 @@
 //! `Query -> Plan -> Exact -(Permit)-> Noised -> Contribution -> Release`: each consumes the one before.
 
 pub mod answer;
+mod count;
 pub mod plan;
 pub mod query;
 pub mod sighting;

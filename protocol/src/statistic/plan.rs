@@ -11,7 +11,6 @@ use super::query::{Measure, Mode, Period, Query};
 use crate::{
     codec,
     document::{Flaw, Signed, charter::Charter},
-    facet::Facet,
     id::{Id, serde_as_text},
     limits,
     privacy::{Accounting, Loss, Mechanism, MicroEpsilon, Sensitivity, Unit},
@@ -258,6 +257,11 @@ impl Plan {
         self.period
     }
 
+    /// What an incident must be to be counted.
+    pub(super) fn conditions(&self) -> &[super::query::Condition] {
+        &self.conditions
+    }
+
     /// The indicators whose sightings are counted, in the order of the cells.
     pub fn indicators(&self) -> &[String] {
         match self.axes.first() {
@@ -461,128 +465,4 @@ fn times(axis: Axis, period: Period, most: u32) -> Result<Vec<String>, PlanError
             _ => period.from.plus(n).to_string(),
         })
         .collect())
-}
-
-/// A plan made quick to apply: codes as indices, cells as strides.
-pub(super) struct Cells {
-    filters: Vec<(Dimension, Vec<bool>)>,
-    period: Option<Period>,
-    axes: Vec<AxisIndex>,
-}
-
-enum AxisIndex {
-    /// No record has a place on it.
-    Indicator,
-    /// For each code of the dimension, its place on the axis.
-    Coded(Dimension, Vec<Option<usize>>),
-    Quarter {
-        first: i32,
-        len: usize,
-    },
-    Year {
-        first: i32,
-        len: usize,
-    },
-    /// Its bins, and the unknown.
-    Field(Field, usize),
-}
-
-impl Cells {
-    pub(super) fn of(plan: &Plan) -> Self {
-        let filters = plan
-            .conditions
-            .iter()
-            .map(|c| {
-                let wanted = |e: &crate::vocabulary::CodeEntry| c.any_of.iter().any(|code| code == e.code);
-                (c.dimension, c.dimension.codes().iter().map(wanted).collect())
-            })
-            .collect();
-        let axes = plan
-            .axes
-            .iter()
-            .map(|a| match a.axis {
-                Axis::Indicator => AxisIndex::Indicator,
-                Axis::Coded(dimension) => {
-                    let place = |e: &crate::vocabulary::CodeEntry| a.values.iter().position(|v| v == e.code);
-                    AxisIndex::Coded(dimension, dimension.codes().iter().map(place).collect())
-                }
-                Axis::Quarter => AxisIndex::Quarter {
-                    first: plan.period.map_or(0, |p| p.from.ordinal()),
-                    len: a.values.len(),
-                },
-                Axis::Year => AxisIndex::Year {
-                    first: plan.period.map_or(0, |p| i32::from(p.from.year())),
-                    len: a.values.len(),
-                },
-                Axis::Field(field) => AxisIndex::Field(field, a.values.len()),
-            })
-            .collect();
-        Self { filters, period: plan.period, axes }
-    }
-
-    /// Calls `each` with every group in which `facet` counts: none, one, or several where a dimension of the
-    /// plan holds several codes.
-    pub(super) fn for_each(&self, facet: &Facet, each: &mut impl FnMut(u32)) {
-        if !facet.consent || !self.admits(facet) {
-            return;
-        }
-        Self::descend(&self.axes, facet, 0, each);
-    }
-
-    fn admits(&self, facet: &Facet) -> bool {
-        if let Some(period) = self.period {
-            let quarter = facet.day.quarter();
-            if quarter < period.from || quarter > period.to {
-                return false;
-            }
-        }
-        self.filters.iter().all(|(dimension, wanted)| {
-            facet.codes(*dimension).any(|code| wanted.get(usize::from(code.index())) == Some(&true))
-        })
-    }
-
-    fn descend(axes: &[AxisIndex], facet: &Facet, base: usize, each: &mut impl FnMut(u32)) {
-        let Some((axis, rest)) = axes.split_first() else {
-            // A plan has at most limits::CELLS cells.
-            if let Ok(cell) = u32::try_from(base) {
-                each(cell);
-            }
-            return;
-        };
-        match axis {
-            AxisIndex::Indicator => {}
-            AxisIndex::Coded(dimension, places) => {
-                let len = places.iter().flatten().count();
-                for code in facet.codes(*dimension) {
-                    if let Some(Some(place)) = places.get(usize::from(code.index())) {
-                        Self::descend(rest, facet, base * len + place, each);
-                    }
-                }
-            }
-            AxisIndex::Quarter { first, len } => {
-                Self::step(rest, facet, base, facet.day.quarter().ordinal() - first, *len, each);
-            }
-            AxisIndex::Year { first, len } => {
-                Self::step(rest, facet, base, i32::from(facet.day.year()) - first, *len, each);
-            }
-            AxisIndex::Field(field, len) => {
-                Self::descend(rest, facet, base * len + field.place(field.of(&facet.numbers)), each);
-            }
-        }
-    }
-
-    fn step(
-        rest: &[AxisIndex],
-        facet: &Facet,
-        base: usize,
-        place: i32,
-        len: usize,
-        each: &mut impl FnMut(u32),
-    ) {
-        if let Ok(place) = usize::try_from(place)
-            && place < len
-        {
-            Self::descend(rest, facet, base * len + place, each);
-        }
-    }
 }

@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn records_and_sightings_are_not_counted_for_each_other() {
         let key = SampleKey::new([9; 32]);
-        let none: [crate::facet::Facet; 0] = [];
-        Exact::count(&plan(&query(3, &[])), none, &key).unwrap_err();
+        let none = crate::facet::FacetTable::default();
+        Exact::count(&plan(&query(3, &[])), &none, &key).unwrap_err();
         let mut people = crate::round::samples::query(5, "1");
         people.charter = signed_charter(5).id();
         people.mode = Default::default();

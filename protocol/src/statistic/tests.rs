@@ -6,7 +6,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use super::*;
 use crate::{
     document::{Signed, charter::samples::*},
-    facet::{Facet, samples::facet},
+    facet::{Facet, FacetTable, samples::facet},
     privacy::{Accountant, Charge, Permit},
     time::Timestamp,
     vocabulary::{Dimension, Field},
@@ -46,7 +46,10 @@ fn planned(q: &Query) -> Plan {
 }
 
 fn count(plan: &Plan, facets: &[Facet]) -> Vec<i64> {
-    Exact::count(plan, facets, &SampleKey::new([9; 32])).unwrap().values_for_tests().to_vec()
+    Exact::count(plan, &facets.iter().collect(), &SampleKey::new([9; 32]))
+        .unwrap()
+        .values_for_tests()
+        .to_vec()
 }
 
 const TACTIC: Axis = Axis::Coded(Dimension::Tactic);
@@ -244,7 +247,7 @@ fn permit(plan: &Plan) -> Permit {
 fn a_permit_serves_its_own_plan_alone() {
     let by_tactic = planned(&query(Measure::People, &[TACTIC], &[]));
     let total = planned(&query(Measure::People, &[], &[]));
-    let exact = || Exact::count(&by_tactic, &[], &SampleKey::new([9; 32])).unwrap();
+    let exact = || Exact::count(&by_tactic, &FacetTable::default(), &SampleKey::new([9; 32])).unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     assert!(exact().noise(permit(&total), &mut rng).is_err());
     let noised = exact().noise(permit(&by_tactic), &mut rng).unwrap();
@@ -256,7 +259,11 @@ fn a_permit_serves_its_own_plan_alone() {
 #[test]
 fn an_exact_vector_does_not_show_its_values() {
     let plan = planned(&query(Measure::Incidents, &[], &[]));
-    let exact = Exact::count(&plan, &[facet(1, "2025-01-01", "T01", "IR")], &SampleKey::new([9; 32]));
+    let exact = Exact::count(
+        &plan,
+        &[facet(1, "2025-01-01", "T01", "IR")].iter().collect(),
+        &SampleKey::new([9; 32]),
+    );
     let shown = format!("{:?}", exact.unwrap());
     assert!(shown.starts_with("Exact(1 cells of plan "), "{shown}");
 }

@@ -1,23 +1,19 @@
 //! The vector of a plan: exact, then noised. The types see to it that only the noised one leaves
 //! (docs/protocol.md §3, §4).
 
-use std::{borrow::Borrow, fmt};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{
-    answer::Contribution,
-    plan::{Cells, Plan},
-    query::Measure,
-};
+use super::{answer::Contribution, count::count, plan::Plan, query::Measure};
 use crate::{
     document::Flaw,
-    facet::Facet,
+    facet::FacetTable,
     id::Id,
-    privacy::{Mechanism, MicroEpsilon, Permit, Unit},
+    privacy::{Mechanism, MicroEpsilon, Permit},
     round::{NoisedShare, Round},
     time::Timestamp,
 };
@@ -68,50 +64,13 @@ impl fmt::Debug for Exact {
 }
 
 impl Exact {
-    /// Counts `facets` into the cells of `plan`. Whatever they are, adding or removing all of one person
+    /// Counts the facets of `table` into the cells of `plan`. Whatever they are, adding or removing all of one person
     /// changes the result by at most [`Plan::sensitivity`] says.
-    pub fn count(
-        plan: &Plan,
-        facets: impl IntoIterator<Item: Borrow<Facet>>,
-        key: &SampleKey,
-    ) -> Result<Self, Flaw> {
+    pub fn count(plan: &Plan, table: &FacetTable, key: &SampleKey) -> Result<Self, Flaw> {
         if plan.measure() == Measure::Groups {
             return Err(Flaw::new("plan", "it counts sightings, not records"));
         }
-        let id = plan.id();
-        let cells = Cells::of(plan);
-        let mut touched: Vec<Touched> = Vec::new();
-        for facet in facets {
-            let facet = facet.borrow();
-            let amount = match plan.measure().bounded() {
-                None => 1,
-                // Of an incident without the number nothing is known: it counts nowhere.
-                Some(bounded) => match bounded.field.of(&facet.numbers) {
-                    Some(value) => value.min(bounded.at_most),
-                    None => continue,
-                },
-            };
-            let person = match plan.unit() {
-                Unit::Person => facet.person.value(),
-                // Her records of each year are bounded on their own. Keys are hashes: two that meet are as good as
-                // never seen.
-                Unit::PersonYear => {
-                    let year = u64::from(facet.day.year().unsigned_abs());
-                    facet.person.value().wrapping_add(year.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-                }
-            };
-            cells.for_each(facet, &mut |group| touched.push(Touched { person, group, amount }));
-        }
-        touched.sort_unstable();
-        let mut values = vec![0i64; plan.cells()];
-        for person in touched.chunk_by(|a, b| a.person == b.person) {
-            bounded(plan, &id, person, key, |cell, n| {
-                if let Some(value) = values.get_mut(cell) {
-                    *value = value.saturating_add(n);
-                }
-            });
-        }
-        Self::of(plan, values)
+        Self::of(plan, count(plan, table, key))
     }
 
     /// The counts of `plan` as they are: for what else counts within its bounds.
@@ -173,61 +132,5 @@ impl Noised {
     /// The document in which it leaves, still to be signed.
     pub fn into_contribution(self, made_at: Timestamp) -> Contribution {
         Contribution { version: 1, plan: self.plan, mechanism: self.mechanism, values: self.values, made_at }
-    }
-}
-
-/// One incident in one group. The order is that in which a person's groups are told apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Touched {
-    person: u64,
-    group: u32,
-    /// The number asked for, within its bound; 1 where incidents or people are counted.
-    amount: u32,
-}
-
-/// One person's share of the vector: at most `cells_per_person` groups, chosen by rank, each with at most
-/// `incidents_per_cell` incidents. `touched` holds hers, group by group.
-fn bounded(
-    plan: &Plan,
-    id: &Id<Plan>,
-    touched: &[Touched],
-    key: &SampleKey,
-    mut add: impl FnMut(usize, i64),
-) {
-    let most = plan.cells_per_person() as usize;
-    let groups = touched.chunk_by(|a, b| a.group == b.group).filter_map(|same| {
-        let first = same.first()?;
-        Some((first.person, first.group, same))
-    });
-    let mut keep = |group: u32, same: &[Touched]| {
-        in_group(plan, same, |part, value| add(part * plan.groups() + group as usize, value));
-    };
-    // Nearly everyone is below the bound: no rank is computed for them.
-    if groups.clone().nth(most).is_none() {
-        groups.for_each(|(_, group, same)| keep(group, same));
-        return;
-    }
-    let mut ranked: Vec<_> =
-        groups.map(|(person, group, same)| (key.rank(id, person, group), group, same)).collect();
-    ranked.sort_unstable();
-    ranked.into_iter().take(most).for_each(|(_, group, same)| keep(group, same));
-}
-
-/// What one person's incidents in one group come to, by part.
-fn in_group(plan: &Plan, same: &[Touched], mut add: impl FnMut(usize, i64)) {
-    let (n, most) = (same.len() as u64, u64::from(plan.incidents_per_cell()));
-    let counted = n.min(most);
-    // Where she has more than count, their mean counts as often as is allowed: that needs no choice among them.
-    let sum: u64 = same.iter().map(|t| u64::from(t.amount)).sum();
-    let kept = if n > most { sum.saturating_mul(most) / n } else { sum };
-    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    match plan.measure() {
-        Measure::People | Measure::Groups => add(0, 1),
-        Measure::Incidents => add(0, signed(counted)),
-        Measure::Sum(_) => add(0, signed(kept)),
-        Measure::Mean(bounded) => {
-            add(0, signed(kept));
-            add(1, signed((counted * u64::from(bounded.at_most)).saturating_sub(kept)));
-        }
     }
 }

@@ -80,6 +80,19 @@ impl Dimension {
         Self::Phase,
     ];
 
+    /// Those of which an incident has one code each, in the order of its facet's row (docs/records.md).
+    pub const SINGLE: [Self; 9] = [
+        Self::Tactic,
+        Self::Role,
+        Self::Origin,
+        Self::Confidence,
+        Self::Basis,
+        Self::Platform,
+        Self::Harm,
+        Self::Region,
+        Self::Phase,
+    ];
+
     /// Its name, as typed and signed.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use hedgerow_protocol::{
         Charter, Member, NodeSecret, Signed,
         charter::{PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
     },
-    facet::{Facet, HelpSet, PersonKey},
+    facet::{Facet, FacetTable, HelpSet, PersonKey},
     id::{Digest, Id},
     indicator::Tlp,
     privacy::{Accountant, Accounting, Charge, MicroEpsilon, Permit, Unit},
@@ -179,9 +179,9 @@ impl Path {
     pub(crate) fn outputs(&self, noise: Noise, person: bool, trials: usize, seed: u64) -> Vec<i64> {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = self.plan(noise);
-        let facets: Vec<Facet> = if person { people() } else { Vec::new() };
+        let table: FacetTable = if person { people() } else { Vec::new() }.into_iter().collect();
         let key = SampleKey::new([0; 32]);
-        let count = || Exact::count(&plan, &facets, &key).unwrap();
+        let count = || Exact::count(&plan, &table, &key).unwrap();
         let vectors = trials.div_ceil(plan.cells());
         let mut outputs: Vec<i64> = match noise {
             Noise::Whole => (0..vectors)

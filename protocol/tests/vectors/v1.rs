@@ -106,7 +106,7 @@ fn contribution(n: u8) -> Signed<Contribution> {
     let mut accountant = Accountant::replay(charter().document().caps(), [], |_| true);
     let permit = accountant.authorise(&charge, |_| Ok::<_, ()>(())).unwrap();
     let facets: Vec<Facet> = (0..u64::from(n) * 3).map(facet).collect();
-    let exact = Exact::count(&plan, &facets, &SampleKey::new([n; 32])).unwrap();
+    let exact = Exact::count(&plan, &facets.iter().collect(), &SampleKey::new([n; 32])).unwrap();
     let noised = exact.noise(permit, &mut StdRng::seed_from_u64(u64::from(n))).unwrap();
     // The vector's values are fixed here: a library that draws other noise from the same seed must not change
     // them, so they are replaced by values that any program can make.

@@ -174,11 +174,6 @@ impl Records {
         Ok(records)
     }
 
-    /// How often records were stored, changed or erased since this vault was opened.
-    pub fn changes(&self) -> u64 {
-        self.state().changes
-    }
-
     /// Whether there is a record under this number.
     pub fn has(&self, number: RecordNumber) -> bool {
         self.state().is_live(number.0)
@@ -228,10 +223,9 @@ impl Records {
         self.state().rows.iter().filter(|row| **row != ERASED).count()
     }
 
-    /// Hands every facet row to `read`, all of one state of the table.
-    pub fn with_rows<T>(&self, read: impl FnOnce(&mut dyn Iterator<Item = &FacetRow>) -> T) -> T {
-        let state = self.state();
-        read(&mut state.rows.iter().filter(|row| **row != ERASED))
+    /// The facet rows of all records. Nothing is stored, changed or erased while they are held.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows(self.state())
     }
 
     /// The key of a record; none once it was erased.
@@ -258,6 +252,23 @@ impl Records {
 
     fn sources(&self) -> MutexGuard<'_, Option<Sources>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The facet rows of one state of the table.
+pub struct Rows<'r>(RwLockReadGuard<'r, State>);
+
+impl Rows<'_> {
+    /// How often records were stored, changed or erased since the vault was opened.
+    pub fn changes(&self) -> u64 {
+        self.0.changes
+    }
+
+    /// Those of records that are there, in at most so many parts of about one length.
+    pub fn split(&self, parts: usize) -> Vec<impl Iterator<Item = &FacetRow> + Send> {
+        let rows = &self.0.rows;
+        let length = rows.len().div_ceil(parts.max(1)).max(1);
+        rows.chunks(length).map(|rows| rows.iter().filter(|row| **row != ERASED)).collect()
     }
 }
 

@@ -55,7 +55,8 @@ fn checked(release: &Signed<Release>) {
 fn near_the_exact(release: &Release) {
     let mut exact = vec![0; release.plan.cells()];
     for n in 1..=MEMBERS {
-        let own = Exact::count(&release.plan, numbered(n), &SampleKey::new([0; 32])).unwrap();
+        let own = Exact::count(&release.plan, &numbered(n).into_iter().collect(), &SampleKey::new([0; 32]))
+            .unwrap();
         exact.iter_mut().zip(own.values_for_tests()).for_each(|(s, v)| *s += v);
     }
     let half = release.interval.half_width;

@@ -44,7 +44,7 @@ impl Host for Noting {
 
     fn count(&mut self, plan: &Plan) -> Result<Exact, Flaw> {
         self.counted.set(self.counted.get() + 1);
-        Exact::count(plan, records(2), &SampleKey::new([0; 32]))
+        Exact::count(plan, &records(2).into_iter().collect(), &SampleKey::new([0; 32]))
     }
 
     fn kept(&mut self, _: &Id<Plan>) -> Result<Option<NoisedShare>, Flaw> {

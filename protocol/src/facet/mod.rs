@@ -1,6 +1,10 @@
 //! The facet: what of a record the statistics may read (docs/records.md). No encoding: it stays in its node.
 
+pub(crate) mod table;
+
 use std::fmt;
+
+pub use table::FacetTable;
 
 use crate::{
     record::Numbers,
@@ -94,6 +98,17 @@ impl HelpSet {
             .and_then(Self::from_bits)
     }
 
+    /// The bits of one answer.
+    pub(crate) fn answer(index: u16) -> u64 {
+        1u64.checked_shl(index.into()).unwrap_or_default()
+    }
+
+    /// The bits of all answers of one institution; none for the last code, of who asked nobody.
+    pub(crate) fn institution(index: u16) -> u64 {
+        let index = usize::from(index);
+        if index < INSTITUTIONS { ((1 << OUTCOMES) - 1) << (index * OUTCOMES) } else { 0 }
+    }
+
     fn answers(self) -> impl Iterator<Item = u16> + Clone {
         (0..Self::BITS as u16).filter(move |bit| self.0 >> bit & 1 == 1)
     }
@@ -108,6 +123,21 @@ impl HelpSet {
 }
 
 impl Facet {
+    /// Its codes in the dimensions of [`Dimension::SINGLE`], in their order.
+    pub const fn single_codes(&self) -> [Code; Dimension::SINGLE.len()] {
+        [
+            self.tactic,
+            self.role,
+            self.origin,
+            self.confidence,
+            self.basis,
+            self.platform,
+            self.harm,
+            self.region,
+            self.phase,
+        ]
+    }
+
     /// The codes that this incident has in `dimension`: one, or several for help and answers.
     pub fn codes(&self, dimension: Dimension) -> impl Iterator<Item = Code> + Clone {
         let (one, help, answers) = match dimension {
