@@ -56,6 +56,7 @@ fn main() {
     }
     if wanted("memory") {
         memory(100_000);
+        memory(1_000_000);
     }
     if wanted("library") {
         library_memory(1_000_000);

@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -222,10 +222,9 @@ fn copied(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
-#[test]
-fn when_the_power_goes_nothing_acknowledged_is_lost_and_the_vault_opens() {
-    let federation = Federation::new(2, &["--quorum", "2"]);
-    let disk = Disk::new(federation.dir()).filter(|disk| {
+/// A disk whose power can be cut, with the home of `node` on it.
+fn cuttable(dir: &Path, node: &Node) -> Option<Disk> {
+    let disk = Disk::new(dir).filter(|disk| {
         // Whether the power can be cut at all, and whether a cut loses what was not synced.
         fs::write(disk.at.join("unsynced"), b"x").is_ok()
             && disk.cut()
@@ -234,19 +233,68 @@ fn when_the_power_goes_nothing_acknowledged_is_lost_and_the_vault_opens() {
             && !disk.at.join("unsynced").exists()
     });
     let missing = "no ext4 image can be mounted and cut off here (root, mkfs.ext4 and python3 are needed)";
-    let Some(disk) = suite("power cuts", disk, missing) else { return };
-    let home = federation.nodes[0].home();
-    copied(home, &disk.at.join("home"));
-    fs::remove_dir_all(home).unwrap();
-    symlink(disk.at.join("home"), home).unwrap();
+    let disk = suite("power cuts", disk, missing)?;
+    copied(node.home(), &disk.at.join("home"));
+    fs::remove_dir_all(node.home()).unwrap();
+    symlink(disk.at.join("home"), node.home()).unwrap();
     assert!(Command::new("sync").arg("-f").arg(&disk.at).status().unwrap().success());
+    Some(disk)
+}
+
+impl Disk {
+    /// The power comes back, once what the dead process held open is gone.
+    fn restart(&self) {
+        hedgerow_tests::eventually("the disk is free", || self.unmount());
+        assert!(self.mount());
+    }
+}
+
+#[test]
+fn when_the_power_goes_nothing_acknowledged_is_lost_and_the_vault_opens() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let Some(disk) = cuttable(federation.dir(), &federation.nodes[0]) else { return };
     survives(&federation, rounds(3, 100), |serving| {
         assert!(disk.cut());
         serving.kill();
-        // What the dead process held open goes in a moment.
-        hedgerow_tests::eventually("the disk is free", || disk.unmount());
-        assert!(disk.mount());
+        disk.restart();
     });
+}
+
+#[test]
+fn when_the_power_goes_during_a_rebuild_the_vault_is_whole_as_it_was_before_or_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::at(dir.path(), "node");
+    node.init("Alone", &[]);
+    node.json(&["simulate", "3000", "--seed", "1"]);
+    for n in 0..20 {
+        node.json(&["record", "erase", &(n * 3).to_string(), "--yes"]);
+    }
+    let Some(disk) = cuttable(dir.path(), &node) else { return };
+    let list = || node.json(&["record", "list", "--limit", "10000"]);
+    let before = list();
+    let (mut cut_off, mut through) = (0, 0);
+    // How long a rebuild of so much takes: it is cut off at as many places, one after the other.
+    let whole = std::time::Instant::now();
+    node.json(&["rebuild"]);
+    let whole = whole.elapsed();
+    let times = rounds(4, 100) as u32;
+    for time in 0..times {
+        let mut rebuild = node.command();
+        let rebuild = rebuild.args(["rebuild", "--json"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut rebuild = rebuild.spawn().unwrap();
+        std::thread::sleep(whole * time / times + whole / times * random(100) as u32 / 100);
+        assert!(disk.cut());
+        match rebuild.wait().unwrap().success() {
+            true => through += 1,
+            false => cut_off += 1,
+        }
+        disk.restart();
+        assert!(list() == before, "records are lost or changed");
+        assert!(!node.home().join("next").exists(), "nothing half is left");
+        node.json(&["check"]);
+    }
+    println!("{cut_off} rebuilds cut off, {through} were through");
+    assert!(cut_off > 0);
 }
 
 /// Every file of a folder.

@@ -137,8 +137,8 @@ impl Node {
         }
         // What is out of date makes room first.
         *kept = None;
-        let decoded = rows.split(FacetTable::PARTS).into_iter().map(|part| part.map(facet_row::decode));
-        let table = FacetTable::build(decoded.collect());
+        let decode = |number| rows.get(number).map(facet_row::decode).transpose();
+        let table = FacetTable::build(rows.numbers(), decode);
         let table = Arc::new(table.map_err(|_| StoreError::Damaged("a facet does not read"))?);
         *kept = Some((rows.changes(), Arc::clone(&table)));
         Ok(table)

@@ -3,9 +3,9 @@
 //! They are looked for at home, and go nowhere until somebody adopts them: they are in no export, no batch and no
 //! TAXII answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hedgerow_protocol::{indicator::StixObject, time::Timestamp};
@@ -16,10 +16,36 @@ use super::{
     vault::{Kind, Vault},
 };
 
-/// Most objects held; further ones are refused until some are adopted or dropped.
-const MOST: usize = 500_000;
-/// Not counted yet.
-const UNKNOWN: usize = usize::MAX;
+/// Most that is held of all sources together; further objects are refused until some are adopted or dropped.
+const MOST: Room = Room { objects: 500_000, bytes: 512 * 1024 * 1024 };
+/// Most of one source, so that none fills the room of the others.
+const MOST_OF_ONE: Room = Room { objects: 250_000, bytes: 256 * 1024 * 1024 };
+
+/// Room that objects take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Room {
+    objects: usize,
+    /// Of their JSON.
+    bytes: usize,
+}
+
+impl Room {
+    /// With an object of `new` bytes in the place of one of `old`.
+    fn with(self, new: usize, old: Option<usize>) -> Self {
+        Self {
+            objects: self.objects + usize::from(old.is_none()),
+            bytes: (self.bytes + new).saturating_sub(old.unwrap_or(0)),
+        }
+    }
+
+    const fn and(self, more: Self) -> Self {
+        Self { objects: self.objects + more.objects, bytes: self.bytes + more.bytes }
+    }
+
+    const fn fits(self, most: Self) -> bool {
+        self.objects <= most.objects && self.bytes <= most.bytes
+    }
+}
 
 /// One object held apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,13 +73,15 @@ pub enum ForeignStored {
 /// The table.
 pub struct Foreign {
     vault: Arc<Vault>,
-    count: AtomicUsize,
+    /// What each source takes, once it was counted. Locked after the writer of the vault.
+    taken: Mutex<Option<HashMap<String, Room>>>,
+    most_of_one: Room,
 }
 
 impl Foreign {
     /// Over `vault`.
     pub const fn new(vault: Arc<Vault>) -> Self {
-        Self { vault, count: AtomicUsize::new(UNKNOWN) }
+        Self { vault, taken: Mutex::new(None), most_of_one: MOST_OF_ONE }
     }
 
     /// Takes in objects of one source, in one durable commit; says of each, in order, what became of it.
@@ -64,28 +92,38 @@ impl Foreign {
         at: Timestamp,
     ) -> Result<Vec<ForeignStored>, StoreError> {
         let mut txn = self.vault.begin();
-        let mut count = self.count()?;
+        let mut taken = self.taken();
+        // Not there again until this is durable: else all is counted anew.
+        let mut by_source = taken.take().map_or_else(|| self.count_all(), Ok)?;
+        let mut all = by_source.values().fold(Room::default(), |all, one| all.and(*one));
+        let mut own = by_source.get(source).copied().unwrap_or_default();
         let mut outcomes = Vec::with_capacity(objects.len());
-        let mut ids = std::collections::HashSet::new();
+        let mut ids = HashSet::new();
         for object in objects {
             let key = key(source, object.id());
-            let held = self.vault.get(Kind::Foreign, &key)?.map(|json| read(&json)).transpose()?;
-            let fresh = held.as_ref().is_none_or(|held| held.object.modified() < object.modified());
-            outcomes.push(if !fresh || !ids.insert(object.id().to_owned()) {
-                ForeignStored::Duplicate
-            } else if held.is_none() && count >= MOST {
-                ForeignStored::Full
-            } else {
-                count += usize::from(held.is_none());
-                let entry = ForeignObject { source: source.to_owned(), at, object };
-                let json = serde_json::to_vec(&entry);
-                let json = json.map_err(|_| StoreError::Damaged("a foreign object has no JSON form"))?;
-                txn.put(Kind::Foreign, &key, &json)?;
-                ForeignStored::Stored
-            });
+            let held = self.vault.get(Kind::Foreign, &key)?;
+            let old = held.as_ref().map(|json| json.len());
+            let before = held.map(|json| read(&json)).transpose()?;
+            let fresh = before.is_none_or(|held| held.object.modified() < object.modified());
+            if !fresh || !ids.insert(object.id().to_owned()) {
+                outcomes.push(ForeignStored::Duplicate);
+                continue;
+            }
+            let entry = ForeignObject { source: source.to_owned(), at, object };
+            let json = serde_json::to_vec(&entry);
+            let json = json.map_err(|_| StoreError::Damaged("a foreign object has no JSON form"))?;
+            let (with_own, with_all) = (own.with(json.len(), old), all.with(json.len(), old));
+            if !with_own.fits(self.most_of_one) || !with_all.fits(MOST) {
+                outcomes.push(ForeignStored::Full);
+                continue;
+            }
+            (own, all) = (with_own, with_all);
+            txn.put(Kind::Foreign, &key, &json)?;
+            outcomes.push(ForeignStored::Stored);
         }
         txn.commit()?;
-        self.count.store(count, Ordering::Release);
+        by_source.insert(source.to_owned(), own);
+        *taken = Some(by_source);
         Ok(outcomes)
     }
 
@@ -106,21 +144,23 @@ impl Foreign {
         for one in gone {
             txn.delete(Kind::Foreign, &key(&one.source, one.object.id()));
         }
-        txn.commit()?;
-        self.count.store(UNKNOWN, Ordering::Release);
-        Ok(())
+        // Counted again when something comes.
+        *self.taken() = None;
+        txn.commit()
     }
 
-    /// How many are held.
-    pub fn count(&self) -> Result<usize, StoreError> {
-        match self.count.load(Ordering::Acquire) {
-            UNKNOWN => {
-                let counted = self.vault.scan(Kind::Foreign).try_fold(0, |n, json| json.map(|_| n + 1))?;
-                self.count.store(counted, Ordering::Release);
-                Ok(counted)
-            }
-            known => Ok(known),
+    fn taken(&self) -> MutexGuard<'_, Option<HashMap<String, Room>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_all(&self) -> Result<HashMap<String, Room>, StoreError> {
+        let mut counted: HashMap<String, Room> = HashMap::new();
+        for json in self.vault.scan(Kind::Foreign) {
+            let json = json?;
+            let room = counted.entry(read(&json)?.source).or_default();
+            *room = room.with(json.len(), None);
         }
+        Ok(counted)
     }
 }
 
@@ -130,4 +170,48 @@ fn key(source: &str, id: &str) -> Vec<u8> {
 
 fn read(json: &[u8]) -> Result<ForeignObject, StoreError> {
     serde_json::from_slice(json).map_err(|_| StoreError::Damaged("a foreign object does not read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow_protocol::indicator::Observable;
+
+    use super::*;
+    use crate::store::{KdfParams, Passphrase};
+
+    fn indicator(name: &str) -> StixObject {
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        StixObject::indicator(&Observable::guess(name).unwrap(), None, None, at)
+    }
+
+    #[test]
+    fn a_source_that_is_full_leaves_the_others_their_room_and_dropping_gives_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new("a passphrase for tests".into());
+        let vault = Arc::new(Vault::create(dir.path(), &passphrase, KdfParams::FLOOR).unwrap());
+        let at = "2026-02-01T00:00:00Z".parse().unwrap();
+        let mut foreign = Foreign::new(Arc::clone(&vault));
+        foreign.most_of_one.objects = 3;
+        let names =
+            |from: u8, to: u8| (from..to).map(|n| indicator(&format!("h{n}.example"))).collect::<Vec<_>>();
+        let add = |foreign: &Foreign, source: &str, objects| foreign.add(source, objects, at).unwrap();
+        use ForeignStored::{Duplicate, Full, Stored};
+        let first = names(0, 4);
+        assert_eq!(add(&foreign, "one", first.clone()), [Stored, Stored, Stored, Full]);
+        assert_eq!(add(&foreign, "one", first.clone()), [Duplicate, Duplicate, Duplicate, Full]);
+        assert_eq!(add(&foreign, "two", first.clone()), [Stored, Stored, Stored, Full]);
+        // Counted anew it is the same, and room by bytes is another.
+        let mut foreign = Foreign::new(vault);
+        let held = foreign.list().unwrap();
+        let of_one = foreign.count_all().unwrap()["one"];
+        assert_eq!((held.len(), of_one.objects), (6, 3));
+        foreign.most_of_one.bytes = of_one.bytes;
+        assert_eq!(add(&foreign, "one", names(7, 8)), [Full]);
+        foreign.forget(held.iter().filter(|one| one.source == "one").take(1)).unwrap();
+        assert_eq!(add(&foreign, "one", names(7, 9)), [Stored, Full]);
+        // A later version takes the place of the one before.
+        foreign.most_of_one.bytes *= 2;
+        let later = held[4].object.clone().revoked_at(at);
+        assert_eq!(add(&foreign, "two", vec![later]), [Stored]);
+    }
 }

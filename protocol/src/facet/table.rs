@@ -5,7 +5,7 @@
 //! table of people. People are divided among [`FacetTable::PARTS`] by their keys; parts share no person, so that each is built and
 //! counted by a thread of its own.
 
-use std::{borrow::Borrow, convert::Infallible, fmt, panic::resume_unwind, thread};
+use std::{borrow::Borrow, convert::Infallible, fmt, ops::Range, panic::resume_unwind, thread};
 
 use super::Facet;
 use crate::vocabulary::{Dimension, Field};
@@ -28,22 +28,21 @@ impl fmt::Debug for FacetTable {
 
 impl FacetTable {
     /// Parts that people are divided among, by the highest bits of their keys: as many as threads that count.
-    pub const PARTS: usize = 2;
+    const PARTS: usize = 2;
 
-    /// Takes all facets of `sources`, each read by a thread of its own. One that does not read is an error of all: a
-    /// statistic over part of the records would be a false one.
-    pub fn build<I, E>(sources: Vec<I>) -> Result<Self, E>
-    where
-        I: Iterator<Item = Result<Facet, E>> + Send,
-        E: Send,
-    {
-        let upper = sources.iter().filter_map(|source| source.size_hint().1).sum();
-        let read: Result<Vec<_>, E> = on_threads(upper, sources, read).into_iter().collect();
-        let mut read = read?;
-        let drafts: [Vec<Columns>; Self::PARTS] = std::array::from_fn(|part| {
+    /// Takes the facets of `rows` rows, fewer than 2^32; `facet` reads one, or finds none in its place. One that does not
+    /// read is an error of all: a statistic over part of the records would be a false one.
+    pub fn build<E: Send>(
+        rows: usize,
+        facet: impl Fn(usize) -> Result<Option<Facet>, E> + Sync,
+    ) -> Result<Self, E> {
+        let share = rows.div_ceil(Self::PARTS).max(1);
+        let shares = (0..rows).step_by(share).map(|first| first..rows.min(first + share));
+        let read = on_threads(rows, shares.collect(), |share| read(share, &facet));
+        let mut read = read.into_iter().collect::<Result<Vec<_>, E>>()?;
+        let drafts: [Vec<Draft>; Self::PARTS] = std::array::from_fn(|part| {
             read.iter_mut().filter_map(|of| of.get_mut(part).map(std::mem::take)).collect()
         });
-        let rows = drafts.iter().flatten().map(|draft| draft.order.len()).sum();
         let mut parts = on_threads(rows, drafts.into(), Part::of).into_iter();
         Ok(Self { parts: std::array::from_fn(|_| parts.next().unwrap_or_default()) })
     }
@@ -55,9 +54,8 @@ impl FacetTable {
 
 impl<F: Borrow<Facet>> FromIterator<F> for FacetTable {
     fn from_iter<I: IntoIterator<Item = F>>(facets: I) -> Self {
-        // One source is read where it is.
         let facets: Vec<Facet> = facets.into_iter().map(|facet| facet.borrow().clone()).collect();
-        let Ok(table) = Self::build(vec![facets.into_iter().map(Ok::<_, Infallible>)]);
+        let Ok(table) = Self::build(facets.len(), |row| Ok::<_, Infallible>(facets.get(row).cloned()));
         table
     }
 }
@@ -82,47 +80,98 @@ pub(crate) fn on_threads<T: Send, U: Send>(
     })
 }
 
-/// Columns of the rows of some people, in any order.
+/// Columns of the rows of some people, as one thread read them.
 #[derive(Default)]
-struct Columns {
-    /// Person (64 bits), quarter (16), number of the row (32): the order in which they are to be.
+struct Draft {
+    /// Person (64 bits), quarter (16), which draft it is (16), row in the draft (32): the order in which they are to be.
     order: Vec<u128>,
-    codes: [Vec<u8>; Dimension::SINGLE.len()],
-    help: Vec<u64>,
+    columns: Columns,
+}
+
+fn read<E>(
+    rows: Range<usize>,
+    facet: impl Fn(usize) -> Result<Option<Facet>, E>,
+) -> Result<[Draft; FacetTable::PARTS], E> {
+    // Keys of people are hashes: they divide about evenly. A little room more spares a copy of what is large.
+    let room = if rows.len() < FEW { 0 } else { rows.len() / FacetTable::PARTS + rows.len() / 64 };
+    let mut drafts: [Draft; FacetTable::PARTS] =
+        std::array::from_fn(|_| Draft { order: Vec::with_capacity(room), columns: Columns::with_room(room) });
+    for row in rows {
+        let Some(facet) = facet(row)?.filter(|facet| facet.consent) else { continue };
+        let person = facet.person.value();
+        // Days lie in the years 1970 to 9999, and PARTS is a power of two.
+        let quarter = u16::try_from(facet.day.quarter().ordinal()).unwrap_or_default();
+        let part = usize::try_from(person >> (u64::BITS - FacetTable::PARTS.ilog2())).unwrap_or_default();
+        if let Some(draft) = drafts.get_mut(part) {
+            let row = draft.order.len() as u128;
+            draft.order.push(u128::from(person) << 64 | u128::from(quarter) << 48 | row);
+            draft.columns.push(&facet);
+        }
+    }
+    Ok(drafts)
+}
+
+/// Columns of one length.
+#[derive(Default)]
+pub(crate) struct Columns {
+    /// Places of codes in their lists, by the dimensions of [`Dimension::SINGLE`].
+    pub(crate) codes: [Vec<u8>; Dimension::SINGLE.len()],
+    /// Bits of a [`super::HelpSet`].
+    pub(crate) help: Vec<u64>,
+    /// By the fields of [`Field::ALL`]; [`NOT_KNOWN`] where there is none.
     numbers: [Vec<u32>; Field::ALL.len()],
 }
 
-fn read<E>(facets: impl Iterator<Item = Result<Facet, E>>) -> Result<[Columns; FacetTable::PARTS], E> {
-    let mut parts: [Columns; FacetTable::PARTS] = Default::default();
-    for facet in facets {
-        let facet = facet?;
-        if facet.consent {
-            let part = facet.person.value() >> (u64::BITS - FacetTable::PARTS.ilog2());
-            // PARTS is a power of two.
-            if let Some(columns) = usize::try_from(part).ok().and_then(|part| parts.get_mut(part)) {
-                columns.push(&facet);
-            }
+impl Columns {
+    fn with_room(rows: usize) -> Self {
+        Self {
+            codes: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            help: Vec::with_capacity(rows),
+            numbers: std::array::from_fn(|_| Vec::with_capacity(rows)),
         }
     }
-    Ok(parts)
-}
 
-impl Columns {
     fn push(&mut self, facet: &Facet) {
-        // Days lie in the years 1970 to 9999.
-        let quarter = u16::try_from(facet.day.quarter().ordinal()).unwrap_or_default();
-        let row = self.order.len() as u128;
-        self.order.push(u128::from(facet.person.value()) << 64 | u128::from(quarter) << 32 | row);
-        // No list has more than 251 codes.
-        self.codes
-            .iter_mut()
-            .zip(facet.single_codes())
-            .for_each(|(column, code)| column.push(code.index() as u8));
+        for (column, code) in self.codes.iter_mut().zip(facet.single_codes()) {
+            // No list has more than 251 codes.
+            column.push(code.index() as u8);
+        }
         self.help.push(facet.help.bits());
         for (column, field) in self.numbers.iter_mut().zip(Field::ALL) {
             column.push(field.of(&facet.numbers).unwrap_or(NOT_KNOWN));
         }
     }
+
+    /// The rows of `drafts` in `order`, one column after the other: no more than one is there twice.
+    fn ordered(order: &[u128], mut drafts: Vec<Self>) -> Self {
+        let codes = std::array::from_fn(|n| {
+            let column = |draft: &mut Self| draft.codes.get_mut(n).map(std::mem::take).unwrap_or_default();
+            ordered(order, drafts.iter_mut().map(column).collect())
+        });
+        let numbers = std::array::from_fn(|n| {
+            let column = |draft: &mut Self| draft.numbers.get_mut(n).map(std::mem::take).unwrap_or_default();
+            ordered(order, drafts.iter_mut().map(column).collect())
+        });
+        let help = ordered(order, drafts.into_iter().map(|draft| draft.help).collect());
+        Self { codes, help, numbers }
+    }
+
+    /// The column of a field; [`NOT_KNOWN`] where a row has no number.
+    pub(crate) fn numbers(&self, field: Field) -> &[u32] {
+        let column = Field::ALL.iter().zip(&self.numbers).find(|(of, _)| **of == field);
+        column.map_or(&[], |(_, column)| column)
+    }
+}
+
+/// The values of one column of several drafts, in `order`.
+fn ordered<T: Copy>(order: &[u128], drafts: Vec<Vec<T>>) -> Vec<T> {
+    let value = |key: &u128| {
+        let (draft, row) = ((key >> 32) as u16, *key as u32);
+        drafts.get(usize::from(draft))?.get(row as usize).copied()
+    };
+    let mut values = Vec::with_capacity(order.len());
+    values.extend(order.iter().filter_map(value));
+    values
 }
 
 /// The rows of one person.
@@ -134,64 +183,39 @@ pub(crate) struct Run {
     pub(crate) end: u32,
 }
 
-/// The rows of some people: columns of one length, in one order.
+/// The rows of some people, person by person.
 #[derive(Default)]
 pub(crate) struct Part {
     /// Where each person's rows end, in their order.
     pub(crate) runs: Vec<Run>,
     /// Quarters since that of the year 0.
     pub(crate) quarters: Vec<u16>,
-    /// Places of codes in their lists, by the dimensions of [`Dimension::SINGLE`].
-    pub(crate) codes: [Vec<u8>; Dimension::SINGLE.len()],
-    /// Bits of a [`super::HelpSet`].
-    pub(crate) help: Vec<u64>,
-    /// By the fields of [`Field::ALL`]; [`NOT_KNOWN`] where there is none.
-    numbers: [Vec<u32>; Field::ALL.len()],
+    pub(crate) columns: Columns,
 }
 
 impl Part {
-    /// Brings rows that were read by several threads into one order.
-    fn of(drafts: Vec<Columns>) -> Self {
-        let mut drafts = drafts.into_iter();
-        let mut all = drafts.next().unwrap_or_default();
-        for draft in drafts {
-            let before = all.order.len() as u128;
-            all.order.extend(draft.order.iter().map(|key| key + before));
-            all.codes.iter_mut().zip(draft.codes).for_each(|(all, more)| all.extend(more));
-            all.help.extend(draft.help);
-            all.numbers.iter_mut().zip(draft.numbers).for_each(|(all, more)| all.extend(more));
+    /// Brings what several threads read into one order.
+    fn of(mut drafts: Vec<Draft>) -> Self {
+        let mut order = Vec::with_capacity(drafts.iter().map(|draft| draft.order.len()).sum());
+        for (n, draft) in (0u128..).zip(&mut drafts) {
+            order.extend(std::mem::take(&mut draft.order).into_iter().map(|key| key | n << 32));
         }
-        all.order.sort_unstable();
-        let order = &all.order;
-        let mut part = Self {
-            runs: Vec::new(),
-            quarters: order.iter().map(|key| (key >> 32) as u16).collect(),
-            codes: all.codes.map(|column| ordered(order, &column)),
-            help: ordered(order, &all.help),
-            numbers: all.numbers.map(|column| ordered(order, &column)),
-        };
+        order.sort_unstable();
+        let columns = Columns::ordered(&order, drafts.into_iter().map(|draft| draft.columns).collect());
+        let quarters = order.iter().map(|key| (key >> 48) as u16).collect();
+        let mut runs: Vec<Run> = Vec::new();
         for (end, key) in (1u32..).zip(order) {
             let person = (key >> 64) as u64;
-            match part.runs.last_mut() {
+            match runs.last_mut() {
                 Some(run) if run.person == person => run.end = end,
-                _ => part.runs.push(Run { person, end }),
+                _ => runs.push(Run { person, end }),
             }
         }
-        part
-    }
-
-    /// The column of a field; [`NOT_KNOWN`] where a row has no number.
-    pub(crate) fn numbers(&self, field: Field) -> &[u32] {
-        let column = Field::ALL.iter().zip(&self.numbers).find(|(of, _)| **of == field);
-        column.map_or(&[], |(_, column)| column)
+        Self { runs, quarters, columns }
     }
 
     /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         self.quarters.len()
     }
-}
-
-fn ordered<T: Copy>(order: &[u128], column: &[T]) -> Vec<T> {
-    order.iter().filter_map(|key| column.get(*key as u32 as usize)).copied().collect()
 }

@@ -5,14 +5,13 @@ use std::ops::Range;
 use super::{
     plan::{AxisValues, Plan},
     query::Measure,
-    vector::SampleKey,
+    vector::{Ranks, SampleKey},
 };
 use crate::{
     facet::{
         HelpSet,
         table::{FacetTable, NOT_KNOWN, Part, on_threads},
     },
-    id::Id,
     privacy::Unit,
     statistic::Axis,
     vocabulary::{Dimension, Field},
@@ -26,10 +25,10 @@ const EXCLUDED: u32 = 1 << 24;
 /// [`Plan::sensitivity`].
 pub(super) fn count(plan: &Plan, table: &FacetTable, key: &SampleKey) -> Vec<i64> {
     let cells = Cells::of(plan);
-    let id = plan.id();
+    let ranks = key.ranks(&plan.id());
     let parts: Vec<&Part> = table.parts().iter().collect();
     let rows = parts.iter().map(|part| part.len()).sum();
-    let counted = on_threads(rows, parts, |part| cells.count(plan, &id, part, key));
+    let counted = on_threads(rows, parts, |part| cells.count(plan, part, &ranks));
     let mut values = vec![0i64; plan.cells()];
     for part in counted {
         values.iter_mut().zip(part).for_each(|(value, more)| *value = value.saturating_add(more));
@@ -125,17 +124,17 @@ impl Cells {
         for step in &self.steps {
             match step {
                 Step::Code { column, adds } => {
-                    let codes = part.codes.get(*column).map_or(&[][..], Vec::as_slice);
+                    let codes = part.columns.codes.get(*column).map_or(&[][..], Vec::as_slice);
                     add(&mut groups, codes, |code| adds.get(usize::from(code)).copied().unwrap_or(EXCLUDED));
                 }
                 Step::Time { first, len, stride, per } => add(&mut groups, &part.quarters, |quarter| {
                     let place = (quarter / per).wrapping_sub(*first);
                     if place < *len { u32::from(place) * stride } else { EXCLUDED }
                 }),
-                Step::Number { field, stride } => add(&mut groups, part.numbers(*field), |number| {
+                Step::Number { field, stride } => add(&mut groups, part.columns.numbers(*field), |number| {
                     field.place((number != NOT_KNOWN).then_some(number)) as u32 * stride
                 }),
-                Step::Help { any_of, none } => add(&mut groups, &part.help, |help| {
+                Step::Help { any_of, none } => add(&mut groups, &part.columns.help, |help| {
                     if help & any_of != 0 || (*none && help == 0) { 0 } else { EXCLUDED }
                 }),
             }
@@ -143,12 +142,12 @@ impl Cells {
         groups
     }
 
-    fn count(&self, plan: &Plan, id: &Id<Plan>, part: &Part, key: &SampleKey) -> Vec<i64> {
+    fn count(&self, plan: &Plan, part: &Part, ranks: &Ranks) -> Vec<i64> {
         let mut values = vec![0i64; plan.cells()];
         let groups = self.groups(part);
         let bounded = plan.measure().bounded();
-        let numbers = bounded.map(|bounded| (part.numbers(bounded.field), bounded.at_most));
-        let mut person = Person { plan, id, key, touched: Vec::new(), ranked: Vec::new() };
+        let numbers = bounded.map(|bounded| (part.columns.numbers(bounded.field), bounded.at_most));
+        let mut person = Person { plan, ranks, touched: Vec::new(), chosen: Vec::new() };
         let mut start = 0;
         for run in &part.runs {
             let rows = start..run.end as usize;
@@ -170,7 +169,7 @@ impl Cells {
                             _ => continue,
                         },
                     };
-                    let help = part.help.get(row).copied().unwrap_or_default();
+                    let help = part.columns.help.get(row).copied().unwrap_or_default();
                     spread(&self.several, help, *group, &mut |group| {
                         person.touched.push(Touched { group, amount });
                     });
@@ -229,17 +228,16 @@ pub(super) struct Touched {
 /// What bounds one person after another.
 struct Person<'p> {
     plan: &'p Plan,
-    id: &'p Id<Plan>,
-    key: &'p SampleKey,
+    ranks: &'p Ranks,
     touched: Vec<Touched>,
-    ranked: Vec<(u64, u32)>,
+    chosen: Vec<(u64, u32)>,
 }
 
 impl Person<'_> {
     /// Her share of the vector: at most `cells_per_person` groups, chosen by rank, each with at most
     /// `incidents_per_cell` incidents. What she touched is used up.
     fn count(&mut self, person: u64, values: &mut [i64]) {
-        let Self { plan, id, key, touched, ranked } = self;
+        let Self { plan, ranks, touched, chosen } = self;
         let mut keep = |same: &[Touched]| {
             let Some(first) = same.first() else { return };
             in_group(plan, same, |part, more| {
@@ -255,15 +253,15 @@ impl Person<'_> {
         if touched.len() <= most || groups.clone().nth(most).is_none() {
             groups.for_each(keep);
         } else {
-            ranked.clear();
-            let group = |same: &[Touched]| same.first().map(|t| (key.rank(id, person, t.group), t.group));
-            ranked.extend(groups.clone().filter_map(group));
-            ranked.sort_unstable();
-            ranked.truncate(most);
-            let chosen = |same: &&[Touched]| {
-                same.first().is_some_and(|t| ranked.iter().any(|(_, group)| *group == t.group))
+            let rank = |same: &[Touched]| same.first().map(|t| (ranks.of(person, t.group), t.group));
+            chosen.clear();
+            chosen.extend(groups.clone().filter_map(rank));
+            chosen.sort_unstable();
+            chosen.truncate(most);
+            let is_chosen = |same: &&[Touched]| {
+                same.first().is_some_and(|t| chosen.iter().any(|(_, group)| *group == t.group))
             };
-            groups.filter(chosen).for_each(&mut keep);
+            groups.filter(is_chosen).for_each(&mut keep);
         }
         touched.clear();
     }
@@ -354,7 +352,8 @@ mod tests {
         let mut values = vec![0; plan.cells()];
         for ((person, year), groups) in hers {
             let year = year.map_or(0, |year| (year as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let rank = |group: &usize| key.rank(&plan.id(), person.wrapping_add(year), *group as u32);
+            let ranks = key.ranks(&plan.id());
+            let rank = |group: &usize| ranks.of(person.wrapping_add(year), *group as u32);
             let kept: BTreeSet<(u64, usize)> = groups.keys().map(|group| (rank(group), *group)).collect();
             for (_, group) in kept.into_iter().take(plan.cells_per_person() as usize) {
                 let amounts = &groups[&group];
@@ -465,7 +464,6 @@ mod tests {
             query in question(),
             facets in prop::collection::vec(facet(), 0..120),
             by_year in any::<bool>(),
-            cut in 0usize..120,
         ) {
             let charter = bounding(by_year);
             let Ok(plan) = Plan::new(&Query { charter: charter.id(), ..query }, &charter) else {
@@ -473,9 +471,7 @@ mod tests {
                 return Ok(());
             };
             let key = SampleKey::new([9; 32]);
-            let (some, rest) = facets.split_at(cut.min(facets.len()));
-            let sources = vec![some.iter().cloned().map(Ok::<_, ()>), rest.iter().cloned().map(Ok)];
-            let table = FacetTable::build(sources).unwrap();
+            let table = facets.iter().collect();
             prop_assert_eq!(count(&plan, &table, &key), plainly(&plan, &facets, &key));
         }
     }
@@ -502,9 +498,10 @@ mod tests {
 
     #[test]
     fn one_facet_that_does_not_read_is_an_error_of_all() {
-        let good = || Ok(samples::facet(1, "2025-02-02", "T01", "IR"));
-        let sources = vec![vec![good(), good()], vec![good(), Err("damaged"), good()]];
-        let built = FacetTable::build(sources.into_iter().map(Vec::into_iter).collect());
-        assert_eq!(built.unwrap_err(), "damaged");
+        let good = samples::facet(1, "2025-02-02", "T01", "IR");
+        for rows in [10, 100_000] {
+            let read = |row| if row == rows - 2 { Err("damaged") } else { Ok(Some(good.clone())) };
+            assert_eq!(FacetTable::build(rows, read).unwrap_err(), "damaged");
+        }
     }
 }

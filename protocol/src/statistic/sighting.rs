@@ -35,8 +35,8 @@ impl Exact {
         cells.dedup();
         if cells.len() > plan.cells_counted() {
             // The member stands in for the person: it is all that it saw that is bounded.
-            let id = plan.id();
-            cells.sort_by_cached_key(|cell| key.rank(&id, 0, u32::try_from(*cell).unwrap_or(u32::MAX)));
+            let ranks = key.ranks(&plan.id());
+            cells.sort_by_cached_key(|cell| ranks.of(0, u32::try_from(*cell).unwrap_or(u32::MAX)));
             cells.truncate(plan.cells_counted());
         }
         let mut values = vec![0; plan.cells()];

@@ -6,6 +6,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
 use sha2::Sha256;
+use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{answer::Contribution, count::count, plan::Plan, query::Measure};
@@ -29,15 +30,30 @@ impl SampleKey {
         Self(bytes)
     }
 
-    /// A rank for one person's cell under one plan: HMAC-SHA256, first eight bytes.
-    pub(super) fn rank(&self, plan: &Id<Plan>, person: u64, group: u32) -> u64 {
-        // HMAC takes keys of any length, so this cannot fail; rank 0 would only bias which cells are kept.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return 0 };
-        mac.update(plan.digest().as_bytes());
-        mac.update(&person.to_be_bytes());
-        mac.update(&group.to_be_bytes());
-        let tag: [u8; 32] = mac.finalize().into_bytes().into();
-        tag.iter().take(8).fold(0, |rank, byte| rank << 8 | u64::from(*byte))
+    /// The ranks of one plan.
+    pub(super) fn ranks(&self, plan: &Id<Plan>) -> Ranks {
+        // HMAC takes keys of any length, so this cannot fail; ranks under no key would only be foreseen.
+        let tag: [u8; 32] = Hmac::<Sha256>::new_from_slice(&self.0).map_or([0; 32], |mut mac| {
+            mac.update(plan.digest().as_bytes());
+            mac.finalize().into_bytes().into()
+        });
+        let mut key = [0; 16];
+        key.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
+        Ranks(SipHasher24::new_with_key(&key))
+    }
+}
+
+/// Ranks by which one plan's cells of a person are chosen: SipHash-2-4, whose key is the first half of the HMAC-SHA256 of
+/// the plan's id under a [`SampleKey`]. There are as many as cells that people touch, so each must cost little.
+pub(super) struct Ranks(SipHasher24);
+
+impl Ranks {
+    /// That of one person's cell.
+    pub(super) fn of(&self, person: u64, group: u32) -> u64 {
+        let (person, group) = (person.to_be_bytes(), group.to_be_bytes());
+        let mut bytes = [0; 12];
+        bytes.iter_mut().zip(person.into_iter().chain(group)).for_each(|(to, from)| *to = from);
+        self.0.hash(&bytes)
     }
 }
 

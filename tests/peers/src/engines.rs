@@ -1,7 +1,7 @@
 //! sled beside redb: the same values, put and made durable as `Records` puts them, and nothing else. What another store
 //! under the vault would change.
 
-use std::{fs::File, path::Path, time::Instant};
+use std::{fs::File, io::Write as _, path::Path, time::Instant};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -60,6 +60,18 @@ impl Store for Redb {
         let table = txn.open_table(TABLE).unwrap();
         table.iter().unwrap().map(|pair| pair.unwrap().1.value().len() as u64).sum()
     }
+}
+
+/// What any store pays for a lone commit: as many bytes put at the end of a file, and synced; in seconds each.
+pub fn floor(dir: &Path, times: u64) -> f64 {
+    let mut file = File::create(dir.join("floor")).unwrap();
+    let bytes = vec![7; LONE.iter().sum()];
+    let start = Instant::now();
+    for _ in 0..times {
+        file.write_all(&bytes).unwrap();
+        file.sync_data().unwrap();
+    }
+    start.elapsed().as_secs_f64() / times as f64
 }
 
 fn sled_in(dir: &Path) -> Sled {

@@ -38,7 +38,11 @@ fn line(what: &str, ours: &str, theirs: &str, ratio: Option<f64>) {
 
 fn size(path: &Path) -> u64 {
     let meta = fs::metadata(path).unwrap();
-    if meta.is_dir() { fs::read_dir(path).unwrap().map(|e| size(&e.unwrap().path())).sum() } else { meta.len() }
+    if meta.is_dir() {
+        fs::read_dir(path).unwrap().map(|e| size(&e.unwrap().path())).sum()
+    } else {
+        meta.len()
+    }
 }
 
 fn main() {
@@ -94,14 +98,24 @@ fn statistics(home: &Path, file: &Path) {
         let there = statistic::apart(asked, file);
         peak = peak.max(there.peak);
         let beside = |what: &str, here: f64, there: f64| {
-            line(&format!("people within bounds, {what}; {asked}"), &ms(here), &ms(there), Some(there / here));
+            line(
+                &format!("people within bounds, {what}; {asked}"),
+                &ms(here),
+                &ms(there),
+                Some(there / here),
+            );
         };
         beside("cold, with opening", here.opened + here.first, there.opened + there.first);
         beside("first after opening", here.first, there.first);
         beside("warm", here.warm, there.warm);
     }
     let mib = |kib: f64| format!("{:.0} MiB", kib / 1024.0);
-    line("most memory of the process that opened and counted", &mib(here.peak), &mib(peak), Some(peak / here.peak));
+    line(
+        "most memory of the process that opened and counted",
+        &mib(here.peak),
+        &mib(peak),
+        Some(peak / here.peak),
+    );
 }
 
 fn searched(rows: u64, home: &Path) {
@@ -136,8 +150,13 @@ fn stores(rows: u64, dir: &Path) {
     line("the store alone, the same values", "sled", "redb", None);
     let [sled, redb] = engines::measure(dir, rows / BATCH, SINGLE);
     let beside = |what: &str, here: f64, there: f64| line(what, &ms(here), &ms(there), Some(there / here));
-    beside("facets and entries of a thousand records, durable", sled.pieces / (rows / BATCH) as f64, redb.pieces / (rows / BATCH) as f64);
+    beside(
+        "facets and entries of a thousand records, durable",
+        sled.pieces / (rows / BATCH) as f64,
+        redb.pieces / (rows / BATCH) as f64,
+    );
     beside("those of one record, with body, words and root, durable", sled.lone, redb.lone);
+    line("  a file alone: as many bytes appended and synced", &ms(engines::floor(dir, SINGLE)), "", None);
     beside("opened and all read", sled.read, redb.read);
     let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / (1024.0 * 1024.0));
     line("disk", &mib(sled.bytes), &mib(redb.bytes), Some(redb.bytes as f64 / sled.bytes as f64));

@@ -114,7 +114,7 @@ pub fn insert(db: &mut Connection, rows: Vec<Made>) {
     let txn = db.transaction().unwrap();
     {
         let mut statement = txn
-            .prepare_cached(
+            .prepare(
                 "INSERT OR IGNORE INTO record (source, person, tactic, quarter, consent, body)
                  VALUES (?1, ?2, ?3, ?4, 1, ?5)",
             )

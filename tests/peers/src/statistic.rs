@@ -4,12 +4,7 @@
 //! SQLCipher is asked for three things over its covering index: rows by tactic and quarter; people, each as often as she
 //! comes; and people within the same bound.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 use hedgerow_node::{
     facet_row,
@@ -65,7 +60,8 @@ pub struct Measured {
 pub fn apart(side: &str, path: &Path) -> Measured {
     let _ = Command::new("sync").status();
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
-    let output = Command::new(std::env::current_exe().unwrap()).args(["--apart", side]).arg(path).output().unwrap();
+    let output =
+        Command::new(std::env::current_exe().unwrap()).args(["--apart", side]).arg(path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<f64> = text.split_whitespace().map(|n| n.parse().unwrap()).collect();
@@ -111,8 +107,7 @@ fn here(home: &Path) -> (f64, f64, Vec<f64>) {
 /// As a node makes it.
 fn table(records: &Records) -> FacetTable {
     let rows = records.rows();
-    let parts = rows.split(FacetTable::PARTS).into_iter().map(|part| part.map(facet_row::decode));
-    FacetTable::build(parts.collect()).unwrap()
+    FacetTable::build(rows.numbers(), |n| rows.get(n).map(facet_row::decode).transpose()).unwrap()
 }
 
 fn charter(dir: &Path) -> Signed<Charter> {
@@ -161,5 +156,5 @@ fn there(asked: &str, file: &Path) -> (f64, f64, Vec<f64>) {
 
 /// For people.
 pub fn ms(seconds: f64) -> String {
-    format!("{:.1} ms", Duration::from_secs_f64(seconds).as_secs_f64() * 1e3)
+    format!("{:.2} ms", seconds * 1e3)
 }

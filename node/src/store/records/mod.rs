@@ -213,14 +213,12 @@ impl Records {
 
     /// The facet of one record.
     pub fn row(&self, number: RecordNumber) -> Option<FacetRow> {
-        let state = self.state();
-        let row = usize::try_from(number.0).ok().and_then(|n| state.rows.get(n));
-        row.filter(|row| **row != ERASED).copied()
+        self.rows().get(usize::try_from(number.0).ok()?).copied()
     }
 
     /// How many records there are.
     pub fn count(&self) -> usize {
-        self.state().rows.iter().filter(|row| **row != ERASED).count()
+        self.rows().iter().count()
     }
 
     /// The facet rows of all records. Nothing is stored, changed or erased while they are held.
@@ -264,11 +262,19 @@ impl Rows<'_> {
         self.0.changes
     }
 
-    /// Those of records that are there, in at most so many parts of about one length.
-    pub fn split(&self, parts: usize) -> Vec<impl Iterator<Item = &FacetRow> + Send> {
-        let rows = &self.0.rows;
-        let length = rows.len().div_ceil(parts.max(1)).max(1);
-        rows.chunks(length).map(|rows| rows.iter().filter(|row| **row != ERASED)).collect()
+    /// How many numbers were given.
+    pub fn numbers(&self) -> usize {
+        self.0.rows.len()
+    }
+
+    /// That of the record with a number, if there is one.
+    pub fn get(&self, number: usize) -> Option<&FacetRow> {
+        self.0.rows.get(number).filter(|row| **row != ERASED)
+    }
+
+    /// Those of all records.
+    pub fn iter(&self) -> impl Iterator<Item = &FacetRow> {
+        self.0.rows.iter().filter(|row| **row != ERASED)
     }
 }
 
