@@ -1,10 +1,12 @@
 //! Indicators: drafts in, published, taken back, listed (docs/indicators.md).
 
-use std::collections::{BTreeMap, HashMap};
+pub(super) mod incoming;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hedgerow_protocol::{
-    document::{Charter, Document, Envelope, Signed},
-    id::{Digest, Id, NodeId},
+    document::{Charter, Envelope, Signed},
+    id::{Digest, NodeId},
     indicator::{
         Checks, Finding, IdSpace, Instant, Linted, ObjectProof, Observable, ObservableKind, Pattern,
         SealedBatch, SignedBatch, StixObject, Tlp, lint_against, objection,
@@ -16,12 +18,13 @@ use hedgerow_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::incoming::is_sealed;
 use super::intake::{Imported, Rejected};
 use crate::{
     error::NodeError,
     node::{Node, random},
     reader::indicator::Row,
-    store::{Allowed, Entry, Evidence, Taken, Taking, Verdict},
+    store::{Allowed, Entry, Evidence, Taking, Verdict},
 };
 
 /// Drafts stored in one durable commit.
@@ -235,11 +238,8 @@ impl Node {
             return Err(NodeError::input("it is revoked already"));
         }
         let tlp = entry.object.tlp().unwrap_or(Tlp::Green);
-        // What was sealed is taken back before those it was sealed for, and nobody else.
-        let to = match (tlp, entry.batch) {
-            (Tlp::Red, Some(document)) => self.sealed_for(&document)?,
-            _ => Vec::new(),
-        };
+        // What was sealed is taken back before all that any version of it was sealed for, and nobody else.
+        let to = if tlp == Tlp::Red { self.sealed_for(id)? } else { Vec::new() };
         let checks = Checks { sealed: true, ..Checks::default() };
         let (linted, found) = lint_against(vec![entry.object.revoked_at(now)], tlp, true, &checks);
         if let Some(finding) = found.refused.first() {
@@ -391,82 +391,24 @@ impl Node {
         Ok(announcements)
     }
 
-    /// Whom a sealed document that opens here is for.
-    fn sealed_for(&self, document: &Digest) -> Result<Vec<NodeId>, NodeError> {
-        let json = self.documents.read(document)?.unwrap_or_default();
-        let sealed: Signed<SealedBatch> =
-            Envelope::from_json(&json).and_then(Envelope::open).map_err(NodeError::invalid)?;
-        let opened = open(&sealed, &json, self.secret()).map_err(NodeError::invalid)?;
-        Ok(opened.map(|o| o.to).unwrap_or_default())
-    }
-
-    /// Takes in a document of indicators that another member signed: a batch, or one that is sealed.
-    pub(crate) fn take_batch(&self, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
-        let sealed = !json.starts_with(b"{\"head\":")
-            && Envelope::from_json(json).is_ok_and(|e| e.kind() == Some(SealedBatch::KIND));
-        if sealed {
-            return self.take_sealed(json, now);
-        }
-        let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
-        self.is_acceptable(batch.signer(), batch.charter(), batch.published_at(), now)?;
-        if batch.tlp() > self.federation()?.charter.document().tlp {
-            return Err(NodeError::invalid("a batch is under a stricter label than the charter allows"));
-        }
-        if is_ahead(&batch, now) {
-            return Err(ahead());
-        }
-        self.take_objects(&batch, json, now)
-    }
-
-    /// Keeps a sealed batch and hands it on, whether or not it is for this node: nothing that others see may tell
-    /// which. What it holds goes into the library of whom it is for.
-    fn take_sealed(&self, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
-        let sealed: Signed<SealedBatch> =
-            Envelope::from_json(json).and_then(Envelope::open).map_err(NodeError::invalid)?;
-        is_as_signed(&sealed, json)?;
-        let signer = sealed.sole_signer().map_err(NodeError::invalid)?;
-        let SealedBatch { charter, published_at, .. } = sealed.document();
-        self.is_acceptable(signer, *charter, *published_at, now)?;
-        let mut taken = Taken::default();
-        match open(&sealed, json, self.secret()) {
-            Ok(Some(opened)) if !is_ahead(&opened.batch, now) => {
-                taken = self.take_objects(&opened.batch, json, now)?;
+    /// Whom this node has ever sealed an object of its own for.
+    fn sealed_for(&self, id: &str) -> Result<Vec<NodeId>, NodeError> {
+        let mut to = BTreeSet::new();
+        for document in self.documents.of(Spreading::Batch, self.id()) {
+            let json = self.documents.read(&document)?.unwrap_or_default();
+            if !is_sealed(&json) {
+                continue;
             }
-            Ok(None) => {}
-            // Its signer's fault, which nobody it is not for can see: not the fault of whoever handed it on.
-            Ok(Some(_)) => tracing::warn!("what a sealed batch holds is dated ahead"),
-            Err(error) => tracing::warn!(%error, "what a sealed batch holds does not verify"),
+            let sealed: Signed<SealedBatch> =
+                Envelope::from_json(&json).and_then(Envelope::open).map_err(NodeError::invalid)?;
+            let Some(opened) = open(&sealed, &json, self.secret()).map_err(NodeError::invalid)? else {
+                continue;
+            };
+            if opened.batch.items().iter().any(|item| item.object.id() == id) {
+                to.extend(opened.to);
+            }
         }
-        self.documents.insert(Spreading::Batch, signer, json)?;
-        Ok(taken)
-    }
-
-    /// Whether a document of indicators is of a member, under this charter, and not from the future.
-    fn is_acceptable(
-        &self,
-        signer: NodeId,
-        under: Id<Charter>,
-        published_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), NodeError> {
-        let charter = &self.federation()?.charter;
-        if charter.document().member(&signer).is_none() {
-            return Err(NodeError::invalid("a batch is signed by no member"));
-        }
-        if under != charter.id() {
-            return Err(NodeError::invalid("a batch is of another federation"));
-        }
-        // Not kept: it is asked for again, and then its time may have come.
-        if published_at > now.plus_seconds(limits::CLOCK_SKEW_SECONDS) { Err(ahead()) } else { Ok(()) }
-    }
-
-    fn take_objects(&self, batch: &SignedBatch, json: &[u8], now: Timestamp) -> Result<Taken, NodeError> {
-        // Without the lists what comes in is still taken: they are this operator's own, and a partner's revocation
-        // must not wait for them. The people of this vault stay protected.
-        let held = self.lint_incoming()?;
-        let hold = |object: &StixObject| objection(object, &held.checks(true)).is_some();
-        let taking = Taking { now, own: batch.signer() == self.id(), hold: &hold };
-        Ok(self.library.take(&self.documents, batch, json, &taking)?)
+        Ok(to.into_iter().collect())
     }
 }
 
@@ -493,16 +435,6 @@ fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> V
     objects
 }
 
-/// Whether a document is in the form in which it was signed: what is kept by its hash alone could otherwise be handed on in
-/// as many forms as somebody likes, and fill its signer's room.
-pub(super) fn is_as_signed<D: Document>(signed: &Signed<D>, json: &[u8]) -> Result<(), NodeError> {
-    if signed.envelope().to_json().is_ok_and(|own| own == json) {
-        Ok(())
-    } else {
-        Err(NodeError::invalid("a document is not in the form in which it was signed"))
-    }
-}
-
 /// Why a draft cannot be signed, whatever its label: one such must not keep the others from going out.
 fn unsignable(draft: &Entry, now: Timestamp) -> Option<&'static str> {
     if draft.object.modified() > Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS)) {
@@ -513,12 +445,6 @@ fn unsignable(draft: &Entry, now: Timestamp) -> Option<&'static str> {
     }
     // Its words would go out unseen by the lint, which lets revocations pass.
     draft.object.revoked().then_some("it is revoked: what this node published, it takes back by its id")
-}
-
-/// Whether an object of it is dated ahead of this node's clock.
-fn is_ahead(batch: &SignedBatch, now: Timestamp) -> bool {
-    let latest = Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS));
-    batch.items().iter().any(|item| item.object.modified() > latest)
 }
 
 /// The member of that name or id.
@@ -542,9 +468,4 @@ pub(super) fn observable(text: &str) -> Result<Observable, NodeError> {
         None => Observable::guess(text),
     };
     read.map_err(NodeError::input)
-}
-
-/// Two clocks differ: no fault of the document, and over when they agree.
-fn ahead() -> NodeError {
-    NodeError::new(crate::error::Class::Network, "a batch is dated ahead of this node's clock")
 }

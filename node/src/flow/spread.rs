@@ -18,7 +18,7 @@ use hedgerow_protocol::{
 };
 use tokio::sync::Semaphore;
 
-use super::indicator::is_as_signed;
+use super::indicator::incoming::is_as_signed;
 use crate::{
     error::{Class, NodeError},
     net::{Dropped, Network},

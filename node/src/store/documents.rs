@@ -272,6 +272,13 @@ impl Documents {
         ids.iter().filter_map(|id| Some(entry(id)?.announcement.clone())).collect()
     }
 
+    /// Those of a kind that one member signed, as they came.
+    pub fn of(&self, kind: Spreading, from: NodeId) -> Vec<Digest> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let theirs = held.list.iter().filter(|e| e.announcement.kind == kind && e.from == Some(from));
+        theirs.map(|e| e.announcement.id).collect()
+    }
+
     /// How many are held, by kind.
     pub fn count(&self, kind: Spreading) -> usize {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);

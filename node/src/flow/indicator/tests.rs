@@ -119,3 +119,28 @@ fn a_sealed_batch_in_another_form_is_not_kept() {
     to.accept(Spreading::Batch, &json, now()).unwrap();
     assert_eq!((to.documents.count(Spreading::Batch), to.library.count().unwrap().0), (1, 1));
 }
+
+#[test]
+fn what_was_sealed_is_taken_back_before_all_whom_any_version_was_for_and_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = federation(dir.path(), &["A", "B", "C", "D"]);
+    let [from, others @ ..] = &nodes[..] else { unreachable!() };
+    let spread = |announced: Vec<Announcement>| {
+        for one in announced {
+            let json = from.documents.read(&one.id).unwrap().unwrap();
+            for node in others {
+                node.accept(Spreading::Batch, &json, now()).unwrap();
+            }
+        }
+    };
+    import(from, vec![indicator("red.example")]);
+    spread(from.publish_to(Some(Tlp::Red), &["B".into()], true, now()).unwrap().1);
+    let first = from.indicators().unwrap()[0].object.clone();
+    let later = Instant::of(now().plus_seconds(1)).to_string();
+    import(from, vec![changed(&changed(&first, "modified", json!(later)), "name", json!("another word"))]);
+    spread(from.publish_to(Some(Tlp::Red), &["C".into()], true, now()).unwrap().1);
+    let held = |node: &Node| node.indicators().unwrap().first().map(|e| e.object.revoked());
+    assert_eq!(others.iter().map(held).collect::<Vec<_>>(), [Some(false), Some(false), None]);
+    spread(from.revoke(first.id(), now().plus_seconds(2)).unwrap().1);
+    assert_eq!(others.iter().map(held).collect::<Vec<_>>(), [Some(true), Some(true), None]);
+}
