@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 
 const INDICATORS: usize = 100_000;
 const SERVED: usize = 5000;
-const LOG_BYTES: usize = 512 * 1024 * 1024;
+const LOG_BYTES: usize = 2 * 1024 * 1024 * 1024;
 const ROUNDS: usize = 5;
 
 fn main() {

@@ -34,6 +34,8 @@ async fn three_in_a_row(listen: &str) {
     assert_eq!(one.net.request(id(9), READ).await, Err(RequestError::NotMember(id(9))));
     assert_eq!(two.net.peers().iter().find(|peer| peer.id == id(1)).unwrap().asked, 1);
 
+    // A member hands on to its neighbours, and a link is up a moment before its gossip is.
+    eventually("neighbours", || [1, 3].iter().all(|n| two.is_neighbour(*n))).await;
     let (_one_hears, mut three_hears) = (one.answering(), three.answering());
     announce(&one, &announcement(7)).await;
     assert_eq!(hear(&mut three_hears).await, (id(1), id(2), announcement(7)), "author and forwarder");

@@ -95,6 +95,11 @@ impl Node {
         eventually("connected", || self.state(n) == PeerState::Connected).await;
     }
 
+    /// Whether that member is a neighbour in the mesh.
+    pub(crate) fn is_neighbour(&self, n: u8) -> bool {
+        self.net.peers().iter().any(|peer| peer.id == id(n) && peer.neighbour)
+    }
+
     /// Answers every request with an empty inventory from now on, in a task of its own, and passes on the
     /// announcements.
     pub(crate) fn answering(&mut self) -> mpsc::UnboundedReceiver<(NodeId, NodeId, Announcement)> {

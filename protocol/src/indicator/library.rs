@@ -89,6 +89,8 @@ pub fn decide(
     }
     if held.revoked {
         return match object.revoked() {
+            // Of two the first that was made stays, not the first that came: members would differ for ever.
+            true if (object.modified(), digest) < (held.modified, held.digest) => Decision::Update,
             true => Decision::Duplicate,
             false if object.modified() <= held.modified => Decision::Duplicate,
             false => Decision::Reject(Rejected::Revoked),
@@ -187,7 +189,7 @@ mod tests {
                         held = Some(object);
                     }
                 }
-                held.map(|h| h.revoked())
+                held
             };
             let mut other = versions.clone();
             let shift = (seed % versions.len() as u64) as usize;
