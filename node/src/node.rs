@@ -10,6 +10,7 @@ use hedgerow_protocol::{
     document::{Charter, Member, NodeSecret, Signed},
     facet::FacetTable,
     id::NodeId,
+    pseudonym::{Element, VouchingKey},
     time::Timestamp,
 };
 use rand::rngs::StdRng;
@@ -20,11 +21,12 @@ use crate::{
         access::{Action, Caller},
         intake,
         lint::Known,
+        pseudonym::Own,
     },
     store::{
         Attachments, Clients, Documents, Foreign, Journal, KdfParams, Ledger, Library, Passphrase, People,
-        Records, Role, Rounds, Settings, Share, Sightings, StoreError, Unlock, User, UserName, Vault,
-        WordKey,
+        Pseudonyms, Records, Role, Rounds, Settings, Share, Sightings, StoreError, Unlock, User, UserName,
+        Vault, WordKey,
     },
 };
 
@@ -36,6 +38,7 @@ pub struct Node {
     pub(crate) documents: Documents,
     pub(crate) library: Library,
     pub(crate) foreign: Foreign,
+    pub(crate) pseudonyms: Pseudonyms,
     pub(crate) sightings: Sightings,
     pub(crate) clients: Clients,
     pub(crate) rounds: Rounds,
@@ -48,6 +51,8 @@ pub struct Node {
     pub(crate) federation: Option<Federation>,
     /// Answers are made one at a time, so that two askers of one plan get one answer.
     pub(crate) answering: Mutex<()>,
+    /// One publication at a time: what goes out under which key is decided by what went out before.
+    pub(crate) publishing: Mutex<()>,
     /// What indicators are held against.
     pub(crate) known: Known,
     /// The facets in the order in which they are counted, and after how many changes of the records.
@@ -58,6 +63,8 @@ pub struct Node {
 pub(crate) struct Federation {
     pub(crate) charter: Signed<Charter>,
     pub(crate) ledger: Ledger,
+    /// This node's pseudonym, if the charter has them.
+    pub(crate) pseudonym: Option<Own>,
 }
 
 impl Node {
@@ -71,7 +78,8 @@ impl Node {
         addresses: Vec<String>,
     ) -> Result<Self, NodeError> {
         let secret = NodeSecret::generate(&mut random());
-        let member = Member { id: secret.node_id(), name, contact, addresses };
+        let member =
+            Member { id: secret.node_id(), name, contact, addresses, vouching: Some(vouching(&secret)?) };
         let member = Signed::new(member, &secret).map_err(NodeError::input)?;
         let vault = match Vault::create(home, passphrase, kdf) {
             // An attempt that was stopped after the vault was made and before its key was in it.
@@ -144,11 +152,17 @@ impl Node {
         let settings = Settings::new(Arc::clone(&vault));
         let missing = || StoreError::Damaged("the node's key is missing");
         let secret = settings.identity()?.ok_or_else(missing)?;
-        let member = settings.member()?.ok_or_else(missing)?;
+        let mut member = settings.member()?.ok_or_else(missing)?;
+        if member.document().vouching.is_none() {
+            // A card from before there were pseudonyms. The key is always the same, so nothing is kept.
+            let with = Member { vouching: Some(vouching(&secret)?), ..member.document().clone() };
+            member = Signed::new(with, &secret).map_err(NodeError::input)?;
+        }
         let federation = match settings.charter()? {
             Some(charter) => {
                 let ledger = Ledger::open(Arc::clone(&vault), charter.document().caps())?;
-                Some(Federation { charter, ledger })
+                let pseudonym = Own::of(&secret, &charter);
+                Some(Federation { charter, ledger, pseudonym })
             }
             None => None,
         };
@@ -161,6 +175,7 @@ impl Node {
             documents: Documents::open(Arc::clone(&vault))?,
             library: Library::open(Arc::clone(&vault))?,
             foreign: Foreign::new(Arc::clone(&vault)),
+            pseudonyms: Pseudonyms::open(Arc::clone(&vault))?,
             sightings: Sightings::open(Arc::clone(&vault))?,
             clients: Clients::new(Arc::clone(&vault)),
             rounds: Rounds::new(Arc::clone(&vault)),
@@ -171,6 +186,7 @@ impl Node {
             member,
             federation,
             answering: Mutex::new(()),
+            publishing: Mutex::new(()),
             known: Known::default(),
             facets: Mutex::default(),
             word_key,
@@ -212,6 +228,11 @@ impl Node {
     pub(crate) const fn secret(&self) -> &NodeSecret {
         &self.secret
     }
+}
+
+/// The public key of the tokens that a node issues.
+fn vouching(secret: &NodeSecret) -> Result<Element, NodeError> {
+    VouchingKey::of(secret).and_then(|key| key.public()).map_err(NodeError::input)
 }
 
 /// The time by the system's clock; the one place that reads it.

@@ -177,7 +177,7 @@ impl FromStr for NodeId {
 }
 
 /// One spelling only: 64 lowercase digits. Two spellings of one id would be two ids to a careless reader.
-fn parse_hex(s: &str) -> Result<[u8; 32], IdError> {
+pub(crate) fn parse_hex(s: &str) -> Result<[u8; 32], IdError> {
     if s.len() != 64 || s.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(IdError::NotHex);
     }

@@ -29,5 +29,7 @@ pub mod release;
 
 pub mod indicator;
 
+pub mod pseudonym;
+
 pub mod reconcile;
 pub mod wire;

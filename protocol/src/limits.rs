@@ -64,10 +64,15 @@ pub const BATCH_DOCUMENT_BYTES: usize = 1024 * 1024;
 pub const SEALED_KEYS: usize = 256;
 /// Largest batch within a sealed one, in bytes.
 pub const SEALED_BATCH_BYTES: usize = 384 * 1024;
-/// Largest proof of one object, in bytes.
-pub const PROOF_BYTES: usize = 64 * 1024;
+/// Largest proof of one object, in bytes; most of it vouchers, where a pseudonym signed.
+pub const PROOF_BYTES: usize = 1024 * 1024;
 /// Longest STIX pattern, in bytes.
 pub const PATTERN_BYTES: usize = 8 * 1024;
+
+/// Largest batch under a pseudonym: it travels beside a request.
+pub const CARRIED_BYTES: usize = 64 * 1024;
+/// Longest time over which tokens for pseudonyms are handed in, in seconds.
+pub const VOUCHING_DELAY_SECONDS: u32 = 7 * 86_400;
 
 /// How far a document's time may lie ahead of the reader's clock, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 600;

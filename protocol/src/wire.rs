@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{self, CodecError, base64_bytes},
     document::Envelope,
-    id::Digest,
+    id::{Digest, NodeId},
     limits,
+    pseudonym::{Element, Evaluation},
     reconcile::EpochSum,
     round::{Ask, Told},
 };
@@ -34,6 +35,10 @@ pub enum Spreading {
     Batch,
     /// A signed release.
     Release,
+    /// A voucher for a pseudonym, in federations that have them.
+    Voucher,
+    /// That a member has every token that it needs for one.
+    Enrolled,
 }
 
 /// Gossiped: a document exists and can be fetched from whoever told. At most [`limits::GOSSIP_BYTES`].
@@ -107,6 +112,17 @@ pub enum Request {
         /// Bytes to skip.
         offset: u64,
     },
+    /// A token for a pseudonym that does not show; the reply is [`Reply::Evaluated`]. Only where the charter has pseudonyms.
+    Evaluate {
+        /// The blinded element.
+        blinded: Element,
+    },
+    /// What somebody wants carried, beside this, at most [`limits::CARRIED_BYTES`]; the reply is [`Reply::Carried`]. Whoever
+    /// gets it may have it carried on. Only where the charter has pseudonyms.
+    Carry {
+        /// The member for whom it is sealed; none for a batch under a pseudonym, which is for all.
+        to: Option<NodeId>,
+    },
     /// An ask of a round; the reply is [`Reply::Round`].
     Round {
         /// What is asked.
@@ -160,6 +176,13 @@ pub enum Reply {
     },
     /// The part of the blob is beside this; empty only past its end.
     Rest,
+    /// What becomes of a blinded element under the member's key.
+    Evaluated {
+        /// It, and the proof.
+        evaluation: Evaluation,
+    },
+    /// It will be carried.
+    Carried,
     /// The reply to an ask of a round.
     Round {
         /// What is replied.

@@ -95,6 +95,7 @@ fn charter(nodes: u32, tolerated: u32) -> Signed<Charter> {
             name: format!("Group {n}"),
             contact: String::new(),
             addresses: vec![format!("/ip4/192.0.2.1/udp/{}/quic-v1", 10_000 + n)],
+            vouching: None,
         })
         .collect();
     members.sort_by_key(|m| m.id);
@@ -132,6 +133,7 @@ fn charter(nodes: u32, tolerated: u32) -> Signed<Charter> {
         refusal_grounds: vec![],
         aggregators: 2,
         tlp: Tlp::Amber,
+        pseudonyms: None,
     };
     let mut signed = Signed::new(charter, &secret(0)).unwrap();
     (1..=nodes / 2).for_each(|n| signed.cosign(&secret(n)));

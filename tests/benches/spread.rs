@@ -25,6 +25,7 @@ use std::{
 
 use hedgerow_node::{
     api::{Command, Outcome, Status, library::LibraryCommand, socket},
+    flow::indicator::To,
     net::{Inbound, NetConfig, Network, Peer},
     node::now,
 };
@@ -58,6 +59,7 @@ fn main() {
         name: "Hostile".into(),
         contact: String::new(),
         addresses: addresses.clone(),
+        vouching: None,
     };
     let dir = tempfile::tempdir().unwrap();
     let card = dir.path().join("hostile.json");
@@ -135,7 +137,10 @@ fn publications(federation: &Federation, name: &str) -> f64 {
         let value = format!("{}-{n}.spread.example", name.replace(' ', "-"));
         let id = draft(federation, node.home(), &value);
         let since = Instant::now();
-        call(node.home(), &Command::IndicatorPublish { tlp: Some(Tlp::Green), to: vec![], confirmed: false });
+        call(
+            node.home(),
+            &Command::IndicatorPublish { tlp: Some(Tlp::Green), to: To::All, confirmed: false },
+        );
         for other in &federation.nodes {
             while !holds(other.home(), &id) {
                 assert!(since.elapsed() < Duration::from_secs(60), "{value} did not arrive");

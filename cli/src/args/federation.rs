@@ -22,6 +22,12 @@ pub(crate) enum Charter {
         #[arg(long = "merge", value_name = "FILE")]
         others: Vec<PathBuf>,
     },
+    /// Write this node's card anew, for whoever draws up a charter.
+    Card {
+        /// Where to write it.
+        #[arg(long, default_value = "member.json", value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Show a charter, or the one that this node joined.
     Show {
         /// The charter; the node's own if not given.
@@ -73,6 +79,17 @@ pub(crate) struct CharterNew {
     /// person for one year.
     #[arg(long)]
     pub(crate) by_year: bool,
+    /// Let members publish indicators under pseudonyms: that one of them says it is sure, and not who.
+    #[arg(long)]
+    pub(crate) pseudonyms: bool,
+    /// How many members must vouch for a pseudonym: the more, the more may collude and have none too many. Two thirds and one
+    /// if not given.
+    #[arg(long, value_name = "MEMBERS", requires = "pseudonyms")]
+    pub(crate) vouchers: Option<u32>,
+    /// Over how many seconds, once all members have met, a node spreads the handing in of the tokens by which it is vouched
+    /// for. Longer hides better who has which pseudonym. Publishing itself takes seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, requires = "pseudonyms")]
+    pub(crate) pseudonym_delay: u32,
     /// Where to write it.
     #[arg(long, default_value = "charter.json", value_name = "FILE")]
     pub(crate) out: PathBuf,

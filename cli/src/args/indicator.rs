@@ -25,6 +25,10 @@ pub(crate) enum Indicator {
         /// Member, by name or id, for whom what is RED is sealed; may be given several times.
         #[arg(long, value_name = "MEMBER")]
         to: Vec<String>,
+        /// Publish under this node's pseudonym, where the charter has them: members see that one of them says it, not who.
+        /// What words say of you they still say.
+        #[arg(long, conflicts_with = "to")]
+        pseudonym: bool,
         /// Publish what the lint warns of, too: you have looked at it.
         #[arg(long)]
         confirm: bool,

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use hedgerow_node::{
     flow::{
         access::Action,
-        membership::{self, Terms},
+        membership::{self, Pseudonymous, Terms},
     },
     node::{Node, now},
     store::KdfParams,
@@ -57,6 +57,16 @@ pub(crate) fn run(context: &Context, charter: Charter) -> anyhow::Result<ExitCod
             write(&charter, &membership::write(&signed)?)?;
             show(context, &signed)
         }
+        Charter::Card { out } => {
+            let node = context.session.open(Action::Charter, "write its card")?;
+            write(&out, &membership::write(node.member())?)?;
+            if context.json {
+                output::json(&json!({ "id": node.id(), "card": out }))?;
+            } else {
+                println!("Give {} to whoever draws up the charter.", out.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Charter::Show { charter: Some(path) } => show(context, &membership::read(&read(&path)?)?),
         Charter::Show { charter: None } => {
             match context.session.run(&hedgerow_node::api::Command::Charter, "reading")? {
@@ -99,6 +109,9 @@ fn draw_up(context: &Context, new: CharterNew) -> anyhow::Result<ExitCode> {
         epsilon_per_asker: new.epsilon_per_asker,
         accounting: new.zcdp.map_or(Accounting::Pure, |delta_e12| Accounting::Zcdp { delta_e12 }),
         unit: if new.by_year { Unit::PersonYear } else { Unit::Person },
+        pseudonyms: new
+            .pseudonyms
+            .then_some(Pseudonymous { vouchers: new.vouchers, delay_seconds: new.pseudonym_delay }),
         ..Terms::new(new.name)
     };
     let signed = membership::draw_up(&node, cards, terms, now())?;
@@ -153,6 +166,12 @@ fn show(context: &Context, charter: &Signed<document::Charter>) -> anyhow::Resul
             c.aggregators, round.tolerated, round.epsilon_aggregators, round.most_in_cell
         ),
         None => println!("No rounds: each member adds its own full noise to every answer."),
+    }
+    if let Some(policy) = &c.pseudonyms {
+        println!(
+            "Pseudonyms: {} members must vouch for one; tokens are handed in over {} seconds.",
+            policy.vouchers, policy.delay_seconds
+        );
     }
     for purpose in &c.purposes {
         println!("Purpose {}: {} (epsilon {})", purpose.code, plain(&purpose.label), purpose.epsilon);

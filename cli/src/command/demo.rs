@@ -16,7 +16,7 @@ use hedgerow_node::{
         socket,
     },
     flow::{
-        indicator::Published,
+        indicator::{Published, To},
         intake::Imported,
         membership::{self, Terms},
     },
@@ -331,7 +331,7 @@ fn publish(dir: &Path, demo: &Demo, talk: &Talk) -> anyhow::Result<Arrival> {
     ));
     let since = Instant::now();
     let Outcome::Published(Published { refused, warnings, .. }) =
-        call(&first, &Command::IndicatorPublish { tlp: Some(Tlp::Green), to: vec![], confirmed: false })?
+        call(&first, &Command::IndicatorPublish { tlp: Some(Tlp::Green), to: To::All, confirmed: false })?
     else {
         bail!("the indicators were not published")
     };

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use hedgerow_node::{
     api::{Command, Outcome, PullFrom},
     flow::{
-        indicator::{Found, Published},
+        indicator::{Found, Published, To},
         pull::Pulled,
     },
     store::Landing,
@@ -51,7 +51,12 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 println!("`hedgerow indicator publish` shares the drafts.");
             }
         }
-        Indicator::Publish { tlp, to, confirm } => {
+        Indicator::Publish { tlp, to, pseudonym, confirm } => {
+            let to = match to {
+                _ if pseudonym => To::AllWithoutName,
+                names if names.is_empty() => To::All,
+                names => To::Named(names),
+            };
             let command = Command::IndicatorPublish { tlp, to, confirmed: confirm };
             return published(context, context.session.run(&command, "publishing")?);
         }
@@ -197,12 +202,18 @@ fn some(objects: &[String]) -> String {
 /// Something was held back: exit code 4, so that a script sees it.
 fn published(context: &Context, outcome: Outcome) -> anyhow::Result<ExitCode> {
     let Outcome::Published(report) = outcome else { bail!("the node answered another question") };
-    let Published { published, batches, announced, refused, warnings } = &report;
+    let Published { published, batches, announced, carried, refused, warnings } = &report;
     if context.json {
         output::json(&report)?;
     } else {
         println!("{published} published in {batches} signed batches.");
-        if *published > 0 && !announced {
+        if *carried > 0 {
+            println!(
+                "{carried} of them go out under the pseudonym: other members carry them, and they are in the library here when \
+                 they come back, mostly within seconds. `hedgerow serve` has to run."
+            );
+        }
+        if batches > carried && !announced {
             println!("No member heard of it yet; they learn of it when they next catch up with this node.");
         }
         held_back("Refused", refused);

@@ -40,6 +40,22 @@ pub(crate) fn status(context: &Context) -> anyhow::Result<ExitCode> {
             restored.backup_at
         );
     }
+    if let Some(p) = &s.pseudonym {
+        let state = if p.vouchers >= p.needed as usize { "ready" } else { "not yet" };
+        println!("Pseudonym: {} members vouch for it, {} must: {state}", p.vouchers, p.needed);
+        if !p.without_token.is_empty() {
+            println!("  no token yet of {}", plain(&p.without_token.join(", ")));
+        }
+        if !p.not_enrolled.is_empty() {
+            println!(
+                "  waits, as all do, until these have every token: {}",
+                plain(&p.not_enrolled.join(", "))
+            );
+        }
+        if p.outgoing > 0 {
+            println!("  {} batches go out under it and have not come back yet", p.outgoing);
+        }
+    }
     match &s.network {
         None => println!("Not running; `hedgerow serve` runs it."),
         Some(n) => {

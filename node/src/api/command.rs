@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::PeopleCommand;
 use super::library::LibraryCommand;
 use crate::{
-    flow::{intake::ConsentChange, search::Search},
+    flow::{indicator::To, intake::ConsentChange, search::Search},
     form::RecordForm,
     store::{Landing, Proof},
 };
@@ -158,9 +158,9 @@ pub enum Command {
     IndicatorPublish {
         /// Label; each draft's own if not given.
         tlp: Option<Tlp>,
-        /// Names or ids of the members for whom what is RED is sealed.
+        /// To whom, and under which key.
         #[serde(default)]
-        to: Vec<String>,
+        to: To,
         /// Publish what the lint warns of, too.
         confirmed: bool,
     },

@@ -6,6 +6,7 @@ use hedgerow_protocol::{
     document::{Charter, Signed},
     id::{Id, NodeId},
     indicator::{ObjectProof, Tlp},
+    pseudonym::shown,
     time::{Day, Timestamp},
 };
 use serde::{Deserialize, Serialize};
@@ -184,12 +185,13 @@ pub fn check_proof(json: &[u8], charter: Option<&Signed<Charter>>) -> Result<Pro
         Some(charter) if charter.id() != head.charter => {
             return Err(NodeError::invalid("it was published under another charter"));
         }
-        Some(charter) => {
-            let member = charter.document().member(&signer);
-            let member =
-                member.ok_or_else(|| NodeError::invalid("its signer is no member of the charter"))?;
-            Some(member.name.clone())
-        }
+        Some(charter) => match charter.document().member(&signer) {
+            Some(member) => Some(member.name.clone()),
+            None if shown(&proof.vouchers, &signer, charter).admitted(&signer, charter.document()) => {
+                Some("one of the members, under a pseudonym".to_owned())
+            }
+            None => return Err(NodeError::invalid("its signer is no member of the charter")),
+        },
         None => None,
     };
     let object = &proof.object;

@@ -22,6 +22,7 @@ use crate::{
         indicator::Published,
         intake::{Imported, Rejected},
         matching::Matches,
+        pseudonym::Standing,
         pull::{ForeignMoved, Pulled},
         search::Found,
     },
@@ -303,6 +304,9 @@ pub struct Status {
     /// That it was restored from a backup, while nobody has said what was spent since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<Restored>,
+    /// How far its pseudonym is, where the charter has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudonym: Option<Standing>,
     /// Its network, if it runs.
     pub network: Option<NetworkView>,
     /// For whom the running node acts when a command brings no key; none if it is locked, or does not run.

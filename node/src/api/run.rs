@@ -164,7 +164,8 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             let audience = if members { Audience::Members } else { Audience::Anyone };
             let mut entries = node.indicators()?;
             if let Some(fewest) = corroborated {
-                let by = node.library.corroboration();
+                let charter = node.charter().map(|c| c.document());
+                let by = node.library.corroboration(|key| charter.is_some_and(|c| c.member(key).is_some()));
                 entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
             }
             let done = export(&entries, format, audience, &publisher(node), now());
@@ -337,8 +338,13 @@ fn made_up(
 }
 
 fn name_of(node: &Node, id: NodeId) -> String {
-    let member = node.charter().and_then(|c| c.document().member(&id));
-    member.map_or_else(|| id.short(), |m| m.name.clone())
+    let charter = node.charter().map(|c| c.document());
+    match charter.and_then(|c| c.member(&id)) {
+        Some(member) => member.name.clone(),
+        None if node.own_keys().contains(&id) => format!("pseudonym {} (this node's)", id.short()),
+        None if charter.is_some_and(|c| c.pseudonyms.is_some()) => format!("pseudonym {}", id.short()),
+        None => id.short(),
+    }
 }
 
 /// In whose name an export stands: the federation's, or this node's own while it is in none.
@@ -408,6 +414,7 @@ fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> 
         releases: node.documents.count(Spreading::Release),
         budget,
         restored: node.restored()?,
+        pseudonym: node.standing()?,
         network: service.map(|s| network_view(node, s)),
         acts_for: None,
     })))

@@ -1,37 +1,36 @@
 //! Indicators: drafts in, published, taken back, listed (docs/indicators.md).
 
 pub(super) mod incoming;
+mod publish;
+mod under;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub use under::To;
+
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use hedgerow_protocol::{
-    document::{Charter, Envelope, Signed},
+    document::{Envelope, Signed},
     id::{Digest, NodeId},
     indicator::{
-        Checks, Finding, IdSpace, Instant, Linted, ObjectProof, Observable, ObservableKind, Pattern,
-        SealedBatch, SignedBatch, StixObject, Tlp, lint_against, objection,
-        sealed::{open, seal},
+        Checks, IdSpace, ObjectProof, Observable, ObservableKind, Pattern, SealedBatch, SignedBatch,
+        StixObject, Tlp, lint_against, objection, sealed::open,
     },
-    limits,
     time::Timestamp,
     wire::{Announcement, Spreading},
 };
 use serde::{Deserialize, Serialize};
 
-use self::incoming::is_sealed;
+use self::{incoming::is_sealed, under::Key};
 use super::intake::{Imported, Rejected};
 use crate::{
     error::NodeError,
-    node::{Node, random},
+    node::Node,
     reader::indicator::Row,
-    store::{Allowed, Entry, Evidence, Taking, Verdict},
+    store::{Allowed, Entry, Evidence, Verdict},
 };
 
 /// Drafts stored in one durable commit.
 const COMMIT: usize = 1000;
-
-/// Longest draft that is signed, in bytes of its canonical form: of 32 KiB, the rest is for marks and for taking it back.
-const MOST_DRAFT: usize = 31 * 1024;
 
 /// What publishing did.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -43,6 +42,9 @@ pub struct Published {
     pub batches: usize,
     /// Whether a connected member was told at once; others learn of it when they next catch up.
     pub announced: bool,
+    /// Batches of them that go out under the pseudonym by way of other members, and are in the library when they come back.
+    #[serde(default)]
+    pub carried: usize,
     /// Not published: what stands against it.
     pub refused: Vec<Found>,
     /// Not published unless confirmed: what to look at.
@@ -111,7 +113,7 @@ impl Node {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Imported, Imported), NodeError> {
         let (mut indicators, mut context) = (Imported::default(), Imported::default());
-        let own = IdSpace::of(self.secret());
+        let (own, own_keys) = (IdSpace::of(self.secret()), self.own_keys());
         for chunk in rows.chunks(COMMIT) {
             let mut objects: Vec<StixObject> = Vec::new();
             let mut from: Vec<&Row> = Vec::new();
@@ -128,7 +130,7 @@ impl Node {
             }
             let around: Vec<Vec<StixObject>> =
                 objects.iter().zip(&from).map(|(o, row)| around(o, row, &own, now)).collect();
-            let stored = self.library.add_drafts(objects, self.id(), now)?;
+            let stored = self.library.add_drafts(objects, &own_keys, now)?;
             let mut more = Vec::new();
             for ((row, around), stored) in from.iter().zip(around).zip(stored) {
                 let report = if row.context { &mut context } else { &mut indicators };
@@ -140,7 +142,7 @@ impl Node {
                 }
             }
             context.read += more.len() as u64;
-            for stored in self.library.add_drafts(more, self.id(), now)? {
+            for stored in self.library.add_drafts(more, &own_keys, now)? {
                 if stored { context.stored += 1 } else { context.duplicates += 1 }
             }
             progress(indicators.read + context.read);
@@ -148,81 +150,14 @@ impl Node {
         Ok((indicators, context))
     }
 
-    /// Publishes every draft under `tlp`, or each under the label that it came with: lint, sign, keep. Returns what to
-    /// announce.
-    pub fn publish(
-        &self,
-        tlp: Option<Tlp>,
-        confirmed: bool,
-        now: Timestamp,
-    ) -> Result<(Published, Vec<Announcement>), NodeError> {
-        self.publish_to(tlp, &[], confirmed, now)
-    }
-
-    /// The same; what is RED is sealed for the members whose names or ids are in `to`, whatever label the charter
-    /// allows for all.
-    pub fn publish_to(
-        &self,
-        tlp: Option<Tlp>,
-        to: &[String],
-        confirmed: bool,
-        now: Timestamp,
-    ) -> Result<(Published, Vec<Announcement>), NodeError> {
-        let charter = self.federation()?.charter.document();
-        let to = to.iter().map(|name| member(charter, name)).collect::<Result<Vec<_>, _>>()?;
-        let sealed = !to.is_empty();
-        if sealed && tlp.is_some_and(|tlp| tlp != Tlp::Red) {
-            return Err(NodeError::input("only TLP red is sealed for named members"));
-        }
-        let most = charter.tlp;
-        if tlp.is_some_and(|tlp| tlp > most && tlp != Tlp::Red) {
-            return Err(NodeError::refused(format!("the charter lets members publish up to TLP {most}")));
-        }
-        let mut report = Published::default();
-        let mut announcements = Vec::new();
-        let held = self.lint_held()?;
-        let mut under: BTreeMap<Tlp, Vec<StixObject>> = BTreeMap::new();
-        for draft in self.library.drafts()? {
-            if let Some(reason) = unsignable(&draft, now) {
-                report.refused.push(Found::of(&draft.object, reason));
-                continue;
-            }
-            match tlp.or_else(|| draft.object.tlp()) {
-                Some(label) if label <= most || label == Tlp::Red => {
-                    under.entry(label).or_default().push(draft.object)
-                }
-                Some(label) => report.refused.push(Found::of(
-                    &draft.object,
-                    format!("it is under TLP {label}, and the charter lets members publish up to {most}"),
-                )),
-                None => {
-                    report.refused.push(Found::of(&draft.object, "it has no TLP label; --tlp gives it one"))
-                }
-            }
-        }
-        for (label, objects) in under {
-            let patterns: HashMap<String, String> =
-                objects.iter().map(|o| (o.id().to_owned(), Found::what(o))).collect();
-            let told = |list: Vec<Finding>| {
-                list.into_iter().map(|Finding { object, reason }| {
-                    let pattern = patterns.get(&object).cloned().unwrap_or_default();
-                    Found { object, pattern, reason }
-                })
-            };
-            let (linted, found) = lint_against(objects, label, confirmed, &held.checks(sealed));
-            report.refused.extend(told(found.refused));
-            if !confirmed {
-                report.warnings.extend(told(found.warnings));
-            }
-            announcements.extend(self.send_out(linted, &to, now, &mut report)?);
-        }
-        Ok((report, announcements))
-    }
-
     /// Takes back an object of one's own: a draft is forgotten, what was published is revoked for everyone.
     pub fn revoke(&self, id: &str, now: Timestamp) -> Result<(Published, Vec<Announcement>), NodeError> {
+        let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.may_publish()?;
         let draft = self.library.draft(id)?;
         if draft.is_some() {
+            // Whatever is on its way out with it waits for being published again.
+            self.pseudonyms.withdraw(id)?;
             self.library.forget([id])?;
         }
         // What is taken back is what was published, under its label, not what a draft would have made of it.
@@ -231,9 +166,11 @@ impl Node {
             None if draft.is_some() => return Ok((Published::default(), Vec::new())),
             None => return Err(NodeError::input(format!("there is no object {id} here"))),
         };
-        if entry.owner != Some(self.id()) {
-            return Err(NodeError::refused("only the member who published it can revoke it"));
-        }
+        let key = match entry.owner {
+            Some(owner) if owner == self.id() => Key::Name,
+            Some(owner) if self.own_keys().contains(&owner) => Key::Pseudonym,
+            _ => return Err(NodeError::refused("only the member who published it can revoke it")),
+        };
         if entry.object.revoked() {
             return Err(NodeError::input("it is revoked already"));
         }
@@ -246,7 +183,7 @@ impl Node {
             return Err(NodeError::refused(&finding.reason));
         }
         let mut report = Published::default();
-        let announcements = self.send_out(linted, &to, now, &mut report)?;
+        let announcements = self.send_out(linted, key, &to, now, &mut report)?;
         Ok((report, announcements))
     }
 
@@ -314,9 +251,13 @@ impl Node {
             return Err(NodeError::refused("its TLP label keeps it among members"));
         }
         let document = entry.batch.unwrap_or_else(|| Digest::of(b""));
-        self.proof_in(&document, &entry.object.digest())?.ok_or_else(|| {
+        let proof = self.proof_in(&document, &entry.object.digest())?.ok_or_else(|| {
             NodeError::input("it was published in a batch of version 1, which proves only the whole of it")
-        })
+        })?;
+        match entry.owner {
+            Some(owner) => Ok(proof.vouched(self.vouchers_for(&owner)?)),
+            None => Ok(proof),
+        }
     }
 
     /// Every proof that a member told two stories.
@@ -351,44 +292,6 @@ impl Node {
     /// Every entry of the library, by id.
     pub fn indicators(&self) -> Result<Vec<Entry>, NodeError> {
         Ok(self.library.entries()?)
-    }
-
-    /// Signs, takes into one's own library, keeps for others.
-    fn send_out(
-        &self,
-        linted: Linted,
-        to: &[NodeId],
-        now: Timestamp,
-        report: &mut Published,
-    ) -> Result<Vec<Announcement>, NodeError> {
-        let charter = self.federation()?.charter.id();
-        let mut announcements = Vec::new();
-        let signed = if linted.tlp() == Tlp::Red {
-            let made = seal(linted, charter, now, self.secret(), to, &mut random());
-            made.map(|list| list.into_iter().map(|(opened, json)| (opened.batch, json)).collect())
-        } else {
-            SignedBatch::sign(linted, charter, now, self.secret())
-        };
-        for (batch, json) in signed.map_err(NodeError::input)? {
-            report.published += batch.items().len();
-            report.batches += 1;
-            // Document, objects and the end of their drafts in one commit: if this stops in between, the rest are
-            // drafts still.
-            let taking = Taking { now, own: true, hold: &|_| false };
-            let taken = self.library.take(&self.documents, &batch, &json, &taking)?;
-            report.published -= taken.rejected.len();
-            report.refused.extend(taken.rejected.into_iter().map(|(object, why)| Found {
-                object,
-                pattern: String::new(),
-                reason: why.to_string(),
-            }));
-            announcements.push(Announcement {
-                kind: Spreading::Batch,
-                id: batch.id(),
-                bytes: json.len() as u64,
-            });
-        }
-        Ok(announcements)
     }
 
     /// Whom this node has ever sealed an object of its own for.
@@ -433,30 +336,6 @@ fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> V
         objects.extend([observable, seen]);
     }
     objects
-}
-
-/// Why a draft cannot be signed, whatever its label: one such must not keep the others from going out.
-fn unsignable(draft: &Entry, now: Timestamp) -> Option<&'static str> {
-    if draft.object.modified() > Instant::of(now.plus_seconds(limits::CLOCK_SKEW_SECONDS)) {
-        return Some("it is dated ahead of this node's clock");
-    }
-    if draft.object.to_canonical().len() > MOST_DRAFT {
-        return Some("it is too long to be marked, and to be taken back one day");
-    }
-    // Its words would go out unseen by the lint, which lets revocations pass.
-    draft.object.revoked().then_some("it is revoked: what this node published, it takes back by its id")
-}
-
-/// The member of that name or id.
-fn member(charter: &Charter, name: &str) -> Result<NodeId, NodeError> {
-    let mut found = charter.members.iter().filter(|m| m.name == name || m.id.to_string() == name);
-    match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one.id),
-        (None, _) => Err(NodeError::input(format!("no member of the charter is called {name:?}"))),
-        (Some(_), Some(_)) => {
-            Err(NodeError::input(format!("several members are called {name:?}; give an id")))
-        }
-    }
 }
 
 /// A value with its kind before it, such as `domain evil.example`, or by itself.

@@ -2,7 +2,7 @@
 
 use hedgerow_protocol::{
     document::{
-        Charter, Document, Envelope, Member, Signed,
+        Charter, Document, Envelope, Member, PseudonymPolicy, Signed,
         charter::{Ground, PrivacyPolicy, Purpose, ReleasePeriod, RoundPolicy},
     },
     indicator::Tlp,
@@ -61,6 +61,17 @@ pub struct Terms {
     pub release_period: ReleasePeriod,
     /// Most restricted label for publishing to one another.
     pub tlp: Tlp,
+    /// How members publish without their names, if they may.
+    pub pseudonyms: Option<Pseudonymous>,
+}
+
+/// What is said of pseudonyms.
+#[derive(Debug, Clone, Copy)]
+pub struct Pseudonymous {
+    /// How many members must vouch; two thirds and one if not said.
+    pub vouchers: Option<u32>,
+    /// Over how many seconds tokens are handed in.
+    pub delay_seconds: u32,
 }
 
 impl Terms {
@@ -83,6 +94,7 @@ impl Terms {
             unit: Unit::Person,
             release_period: ReleasePeriod::Quarter,
             tlp: Tlp::Amber,
+            pseudonyms: None,
         }
     }
 }
@@ -110,6 +122,19 @@ pub fn draw_up(
     }
     members.sort_by_key(|m| m.id);
     members.dedup_by_key(|m| m.id);
+    for member in &mut members {
+        match (&member.vouching, &terms.pseudonyms) {
+            (None, Some(_)) => {
+                return Err(NodeError::input(format!(
+                    "the card of {:?} is from before there were pseudonyms; `hedgerow charter card` writes its node's anew",
+                    member.name
+                )));
+            }
+            (_, Some(_)) => {}
+            // Without pseudonyms a charter stays one that older programs read.
+            (_, None) => member.vouching = None,
+        }
+    }
     let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
     let majority = count / 2 + 1;
     let round = (terms.rounds && count >= 3).then(|| RoundPolicy {
@@ -144,9 +169,14 @@ pub fn draw_up(
         refusal_grounds: grounds(),
         aggregators: 2,
         tlp: terms.tlp,
+        pseudonyms: terms.pseudonyms.map(|terms| PseudonymPolicy {
+            // Two who collude have no third.
+            vouchers: terms.vouchers.unwrap_or((2 * (count + 1) / 3 + 1).min(count)),
+            delay_seconds: terms.delay_seconds,
+        }),
         members,
     };
-    charter.version = charter.privacy.version_needed();
+    charter.version = charter.version_needed();
     Signed::new(charter, node.secret()).map_err(NodeError::input)
 }
 
@@ -164,8 +194,19 @@ pub fn sign(
     if charter.document().member(&node.id()).is_none() {
         return Err(NodeError::refused("this node is not among the charter's members"));
     }
+    is_as_we_are(node, charter.document())?;
     charter.cosign(node.secret());
     Ok(charter)
+}
+
+/// Whether a charter has this node's own key for tokens, and not one that somebody put there.
+fn is_as_we_are(node: &Node, charter: &Charter) -> Result<(), NodeError> {
+    let named = charter.member(&node.id()).and_then(|member| member.vouching);
+    if named.is_none_or(|key| node.member().document().vouching == Some(key)) {
+        Ok(())
+    } else {
+        Err(NodeError::refused("the charter names another key for this node's tokens than its own"))
+    }
 }
 
 /// Joins a charter in force that names this node.
@@ -174,6 +215,7 @@ pub fn join(node: &Node, charter: &Signed<Charter>) -> Result<(), NodeError> {
     if document.member(&node.id()).is_none() {
         return Err(NodeError::refused("this node is not among the charter's members"));
     }
+    is_as_we_are(node, document)?;
     if !charter.in_force() {
         return Err(NodeError::refused(format!(
             "{} of the charter's members have signed it where {} must; `hedgerow charter sign` adds a signature",

@@ -159,12 +159,15 @@ impl Node {
 
     /// Makes drafts of what came from outside, but for what has no place in this node's name.
     fn draft_from_outside(&self, objects: Vec<StixObject>, now: Timestamp) -> Result<Vec<Landed>, NodeError> {
-        let may = |o: &StixObject| !o.revoked() && self.library.owner(o.id()) != Some(self.id());
+        let own = self.own_keys();
+        let may = |o: &StixObject| {
+            !o.revoked() && !self.library.owner(o.id()).is_some_and(|owner| own.contains(&owner))
+        };
         let mut landed: Vec<Landed> =
             objects.iter().map(|o| if may(o) { Landed::Duplicate } else { Landed::Refused }).collect();
         let objects = objects.into_iter().filter(may).collect();
         let drafts = landed.iter_mut().filter(|l| **l != Landed::Refused);
-        for (landed, new) in drafts.zip(self.library.add_drafts(objects, self.id(), now)?) {
+        for (landed, new) in drafts.zip(self.library.add_drafts(objects, &own, now)?) {
             if new {
                 *landed = Landed::Stored;
             }

@@ -17,7 +17,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{lead::lead, round::Rounds, spread::Spread, statistic::AnswerError};
+use super::{
+    carry::{self, Carrier},
+    lead::lead,
+    round::Rounds,
+    spread::Spread,
+    statistic::AnswerError,
+};
 use crate::{
     error::{Class, NodeError},
     net::{Inbound, NetConfig, Network, Peer, Responder},
@@ -65,7 +71,11 @@ impl Service {
         let spread = Arc::new(Spread::new(Arc::clone(&node), network.clone()));
         let mut events = JoinSet::new();
         let rounds = Arc::new(Rounds::new(Arc::clone(&node), network.clone()));
-        events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), Arc::clone(&rounds), receiver));
+        let carrier = Arc::new(Carrier::new(Arc::clone(&node), network.clone(), Arc::clone(&spread)));
+        if node.pseudonym().is_ok() {
+            events.spawn(Arc::clone(&carrier).run());
+        }
+        events.spawn(serve(Arc::clone(&node), Arc::clone(&spread), Arc::clone(&rounds), carrier, receiver));
         events.spawn(catch_up(network.clone(), Arc::clone(&spread)));
         Ok(Self { node, network, spread, rounds, _events: events })
     }
@@ -181,15 +191,18 @@ async fn serve(
     node: Arc<Node>,
     spread: Arc<Spread>,
     rounds: Arc<Rounds>,
+    carrier: Arc<Carrier>,
     mut events: mpsc::Receiver<Inbound>,
 ) {
     let (mut requests, mut asks, mut fetches) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    let mut carried = JoinSet::new();
     while let Some(event) = events.recv().await {
         while requests.len() >= REQUESTS {
             requests.join_next().await;
         }
         while requests.try_join_next().is_some() {}
         while asks.try_join_next().is_some() {}
+        while carried.try_join_next().is_some() {}
         while fetches.try_join_next().is_some() {}
         match event {
             Inbound::Request { from, request, beside, reply } => match request {
@@ -203,6 +216,20 @@ async fn serve(
                     asks.spawn(async move {
                         let (told, beside) = rounds.respond(from, *ask, blob, beside).await;
                         replied(reply.reply(&told, beside));
+                    });
+                }
+                Request::Carry { to } => {
+                    if carried.len() >= carry::WAITING {
+                        // Dropped without a reply, the other side gets `Busy`.
+                        continue;
+                    }
+                    let carrier = Arc::clone(&carrier);
+                    carried.spawn(async move {
+                        let (answer, taken) = carrier.take(from, to, beside).await;
+                        replied(reply.reply(&answer, Vec::new()));
+                        if let Some(taken) = taken {
+                            carrier.carry(taken).await;
+                        }
                     });
                 }
                 Request::Put { blob, offset } => {
@@ -264,8 +291,11 @@ async fn respond(node: Arc<Node>, from: NodeId, request: Request, beside: Vec<u8
             Request::Reconcile { epoch } => return node.reconcile(epoch, &beside),
             Request::Describe { ids } => node.describe(&ids),
             Request::Inventory { after } => node.inventory(after),
+            Request::Evaluate { blinded } => {
+                node.evaluate(from, &blinded).unwrap_or(Reply::Declined { why: Declined::Busy })
+            }
             // Served elsewhere.
-            Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => {
+            Request::Carry { .. } | Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => {
                 Reply::Declined { why: Declined::NotAcceptable }
             }
         };

@@ -3,10 +3,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use governor::DefaultDirectRateLimiter;
 use hedgerow_protocol::{
     id::{Digest, NodeId},
     limits,
@@ -18,16 +19,18 @@ use hedgerow_protocol::{
 };
 use tokio::sync::Semaphore;
 
-use super::indicator::incoming::is_as_signed;
+use super::{indicator::incoming::is_as_signed, refused::Refused};
 use crate::{
     error::{Class, NodeError},
-    net::{Dropped, Network},
+    net::{Dropped, Network, limits::Rate},
     node::{Node, now},
     store::Taken,
 };
 
 /// Announced documents that wait to be fetched from one member; further ones are left to the next catch-up.
 const WAITING: usize = 16;
+/// Batches of keys that nobody is known to vouch for, from one member, before it is charged.
+const OF_NOBODY: Rate = Rate::new(10, Duration::from_secs(10));
 /// How long one document may take. A member that hands out its pages slowly keeps only its own lane waiting.
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Inventory pages read in one catch-up; a longer one goes on at the next.
@@ -74,6 +77,8 @@ impl Node {
     /// Checks a fetched document and keeps it, or says what is wrong with it. Gives how many of its objects were not taken.
     pub(crate) fn accept(&self, kind: Spreading, json: &[u8], now: Timestamp) -> Result<usize, NodeError> {
         match kind {
+            Spreading::Voucher => self.take_voucher(json, now).map(|()| 0),
+            Spreading::Enrolled => self.take_enrolled(json, now).map(|()| 0),
             Spreading::Batch => {
                 let taken = self.take_batch(json, now)?;
                 for (object, why) in &taken.rejected {
@@ -120,6 +125,7 @@ const fn sound(announcement: &Announcement) -> bool {
     let most = match announcement.kind {
         Spreading::Batch => limits::BATCH_DOCUMENT_BYTES,
         Spreading::Release => limits::DOCUMENT_BYTES,
+        Spreading::Voucher | Spreading::Enrolled => VOUCHER_BYTES,
     };
     announcement.bytes > 0 && announcement.bytes <= most as u64
 }
@@ -135,6 +141,7 @@ struct Lane {
     waiting: Semaphore,
     catching_up: Semaphore,
     read: Mutex<Read>,
+    of_nobody: DefaultDirectRateLimiter,
 }
 
 /// How far an inventory was read: so many entries, the last of them this one.
@@ -156,20 +163,15 @@ pub(crate) struct Spread {
     network: Network,
     lanes: Mutex<HashMap<NodeId, Arc<Lane>>>,
     /// Documents that did not hold, or whose signer has filled its share: not fetched again from whoever offers them.
-    refused: Mutex<std::collections::HashSet<Digest>>,
+    refused: Mutex<Refused>,
 }
 
-/// Most refused documents remembered; beyond it the memory is cleared and they may be fetched once more.
-const REFUSED: usize = 10_000;
+/// Longest voucher or enrolment, in its envelope.
+const VOUCHER_BYTES: usize = 2048;
 
 impl Spread {
     pub(crate) fn new(node: Arc<Node>, network: Network) -> Self {
-        Self {
-            node,
-            network,
-            lanes: Mutex::new(HashMap::new()),
-            refused: Mutex::new(std::collections::HashSet::new()),
-        }
+        Self { node, network, lanes: Mutex::new(HashMap::new()), refused: Mutex::default() }
     }
 
     /// Fetches an announced document from `via`, who forwarded it, or else from `from`, who signed it.
@@ -211,7 +213,8 @@ impl Spread {
 
     /// Fetches what is missing here of some epochs.
     async fn reconcile(&self, peer: NodeId, epochs: &[u32]) {
-        for epoch in epochs {
+        let mut batches = Vec::new();
+        'epochs: for epoch in epochs {
             let needed = match self.needed(peer, *epoch).await {
                 Ok(needed) => needed,
                 Err(error) => {
@@ -219,15 +222,22 @@ impl Spread {
                     if error.class == Class::Invalid {
                         self.broke_off(peer).await;
                     }
-                    return;
+                    break;
                 }
             };
             for some in needed.chunks(limits::DESCRIBED) {
-                if !self.fetch_all(peer, some).await {
-                    return;
+                let Some(entries) = self.describe(peer, some).await else { break 'epochs };
+                // Batches may be of pseudonyms whose vouchers lie in an older epoch.
+                let (later, now): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(|entry| entry.kind == Spreading::Batch);
+                batches.extend(later.into_iter().take(limits::NEEDED.saturating_sub(batches.len())));
+                if !self.fetch_all(peer, now).await {
+                    break 'epochs;
                 }
             }
         }
+        // What was found before it broke off comes in all the same.
+        self.fetch_all(peer, batches).await;
     }
 
     /// Ids of an epoch that `peer` holds and this node lacks, but for those that were refused.
@@ -253,7 +263,7 @@ impl Spread {
             session = heard.0;
             next = heard.1.map_err(NodeError::invalid)?;
         }
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.refused();
         Ok(session.into_needed().into_iter().filter(|id| !refused.contains(id)).collect())
     }
 
@@ -263,17 +273,22 @@ impl Spread {
         self.network.blame(peer).await;
     }
 
-    /// Fetches documents that `peer` said it holds. False if it is better asked another time.
-    async fn fetch_all(&self, peer: NodeId, ids: &[Digest]) -> bool {
+    /// What documents are that `peer` said it holds. None if it is better asked another time.
+    async fn describe(&self, peer: NodeId, ids: &[Digest]) -> Option<Vec<Announcement>> {
         let entries = match self.network.request(peer, Request::Describe { ids: ids.to_vec() }).await {
             Ok(Reply::Inventory { entries }) => entries,
-            _ => return false,
+            _ => return None,
         };
         // What is held is never dropped: whoever names what it cannot describe made it up.
         if entries.len() != ids.len() || !entries.iter().all(|entry| ids.contains(&entry.id)) {
             self.broke_off(peer).await;
-            return false;
+            return None;
         }
+        Some(entries)
+    }
+
+    /// Fetches documents from a member. False if it is better asked another time.
+    async fn fetch_all(&self, peer: NodeId, entries: Vec<Announcement>) -> bool {
         for entry in entries {
             if let Err(error) = self.fetch(peer, &entry).await {
                 tracing::debug!(peer = peer.short(), %error, "a document could not be fetched");
@@ -329,6 +344,7 @@ impl Spread {
                 waiting: Semaphore::new(WAITING),
                 catching_up: Semaphore::new(1),
                 read: Mutex::default(),
+                of_nobody: OF_NOBODY.bucket(),
             })
         });
         Arc::clone(lane)
@@ -370,10 +386,7 @@ impl Spread {
                 .blamed(Some(peer).filter(|_| vouched), "a document is announced longer than its kind may be")
                 .await);
         }
-        let known = || {
-            self.node.documents.contains(&id)
-                || self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
-        };
+        let known = || self.node.documents.contains(&id) || self.refused().contains(&id);
         if known() {
             return Ok(());
         }
@@ -409,9 +422,17 @@ impl Spread {
                 .await);
         }
         let node = Arc::clone(&self.node);
-        let accepted = tokio::task::spawn_blocking(move || node.accept(kind, &json, now())).await;
-        let accepted = accepted.map_err(|e| network(&e))?;
+        let accepted = tokio::task::spawn_blocking(move || {
+            // Asked before: its last voucher may come while it is looked at.
+            let of_nobody = Some(kind).filter(|kind| *kind == Spreading::Batch);
+            let of_nobody = of_nobody.and_then(|_| node.of_nobody_known(&json));
+            let accepted = node.accept(kind, &json, now());
+            let refused = accepted.as_ref().is_err_and(|error| error.class == Class::Refused);
+            (accepted, of_nobody.filter(|_| refused))
+        });
+        let (accepted, of_nobody) = accepted.await.map_err(|e| network(&e))?;
         match &accepted {
+            Ok(_) if kind == Spreading::Voucher => self.vouched(),
             Ok(objects) => self.network.count(Dropped::Object, *objects as u64),
             Err(error) => {
                 tracing::warn!(%error, "a document was refused");
@@ -421,19 +442,36 @@ impl Spread {
                         self.network.count(Dropped::Document, 1);
                         self.network.blame(peer).await;
                     }
+                    Class::Refused if of_nobody.is_some() => self.of_nobody_known(peer).await,
                     Class::Refused => self.network.count(Dropped::Share, 1),
                     _ => {}
                 }
             }
         }
         if accepted.as_ref().is_err_and(stays) {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            if refused.len() >= REFUSED {
-                refused.clear();
-            }
-            refused.insert(id);
+            self.refused().add(id, of_nobody);
+            // Its last voucher may have come in between.
+            self.vouched();
         }
         accepted.map(|_| ())
+    }
+
+    /// Counts a batch of a key that nobody vouches for as far as is known here. Its vouchers may be on their way, so a member
+    /// may hand out some; who goes on is charged.
+    pub(crate) async fn of_nobody_known(&self, from: NodeId) {
+        self.network.count(Dropped::Document, 1);
+        if self.lane(from).of_nobody.check().is_err() {
+            self.network.blame(from).await;
+        }
+    }
+
+    /// A pseudonym may be known now that was not before: what it signed may come in.
+    pub(crate) fn vouched(&self) {
+        self.refused().retry(|signer| self.node.is_known(signer).unwrap_or(false));
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what was handed out, charges whose word it was, and says what is wrong with it.

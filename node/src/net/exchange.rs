@@ -89,7 +89,12 @@ impl Frame {
         let since = match request {
             Request::Query { .. } | Request::Fetch { .. } | Request::Inventory { .. } => Version::Bare,
             Request::Put { .. } | Request::Rest { .. } | Request::Round { .. } => Version::Rounds,
-            Request::Epochs | Request::Reconcile { .. } | Request::Describe { .. } => Version::Reconciling,
+            Request::Epochs
+            | Request::Reconcile { .. }
+            | Request::Describe { .. }
+            // Only under charters that older programs do not read.
+            | Request::Evaluate { .. }
+            | Request::Carry { .. } => Version::Reconciling,
         };
         Self::new(request.to_bytes()?, beside, since)
     }
@@ -100,7 +105,9 @@ impl Frame {
                 Version::Bare
             }
             Reply::Put { .. } | Reply::Rest | Reply::Round { .. } => Version::Rounds,
-            Reply::Epochs { .. } | Reply::Reconcile => Version::Reconciling,
+            Reply::Epochs { .. } | Reply::Reconcile | Reply::Evaluated { .. } | Reply::Carried => {
+                Version::Reconciling
+            }
         };
         Self::new(reply.to_bytes()?, beside, since)
     }

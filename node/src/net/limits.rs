@@ -64,7 +64,9 @@ impl Deadlines {
             | Request::Reconcile { .. }
             | Request::Describe { .. }
             | Request::Put { .. }
-            | Request::Rest { .. } => self.read,
+            | Request::Rest { .. }
+            | Request::Evaluate { .. }
+            | Request::Carry { .. } => self.read,
         }
     }
 }
@@ -88,7 +90,7 @@ impl Rate {
         Self { burst, refill }
     }
 
-    pub(super) fn bucket(self) -> DefaultDirectRateLimiter {
+    pub(crate) fn bucket(self) -> DefaultDirectRateLimiter {
         let quota = Quota::with_period(self.refill).unwrap_or(Quota::per_second(self.burst));
         RateLimiter::direct(quota.allow_burst(self.burst))
     }
@@ -103,6 +105,8 @@ pub struct Rates {
     pub reads: Rate,
     /// Messages of reconciliations of one member: a pass over an epoch each.
     pub reconciliations: Rate,
+    /// What is carried for one member, and tokens for it.
+    pub carried: Rate,
     /// Asks of rounds of one member.
     pub rounds: Rate,
     /// Announcements signed by one member, whoever forwards them.
@@ -117,6 +121,7 @@ impl Default for Rates {
             queries: Rate::new(20, Duration::from_secs(3)),
             reads: Rate::new(300, Duration::from_millis(20)),
             reconciliations: Rate::new(200, Duration::from_millis(100)),
+            carried: Rate::new(100, Duration::from_millis(50)),
             rounds: Rate::new(200, Duration::from_millis(300)),
             announcements: Rate::new(60, Duration::from_secs(1)),
             frames: Rate::new(400, Duration::from_millis(20)),
@@ -129,6 +134,7 @@ pub(super) struct Buckets {
     queries: DefaultDirectRateLimiter,
     reads: DefaultDirectRateLimiter,
     reconciliations: DefaultDirectRateLimiter,
+    carried: DefaultDirectRateLimiter,
     rounds: DefaultDirectRateLimiter,
     announcements: DefaultDirectRateLimiter,
 }
@@ -139,6 +145,7 @@ impl Buckets {
             queries: rates.queries.bucket(),
             reads: rates.reads.bucket(),
             reconciliations: rates.reconciliations.bucket(),
+            carried: rates.carried.bucket(),
             rounds: rates.rounds.bucket(),
             announcements: rates.announcements.bucket(),
         }
@@ -157,6 +164,7 @@ impl Buckets {
             | Request::Rest { .. } => self.reads.check().is_ok(),
             // Each may cost a pass over what is held.
             Request::Epochs | Request::Reconcile { .. } => self.reconciliations.check().is_ok(),
+            Request::Evaluate { .. } | Request::Carry { .. } => self.carried.check().is_ok(),
         }
     }
 
@@ -301,10 +309,11 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_nothing() {
-        let buckets =
-            Buckets::new(&Rates { reads: Rate::new(3, Duration::from_secs(3600)), ..Rates::default() });
-        let read = Request::Inventory { after: 0 };
-        assert_eq!((0..5).filter(|_| buckets.request(&read)).count(), 3);
+        let rate = Rate::new(3, Duration::from_secs(3600));
+        let buckets = Buckets::new(&Rates { reads: rate, carried: rate, ..Rates::default() });
+        for request in [Request::Inventory { after: 0 }, Request::Carry { to: None }] {
+            assert_eq!((0..5).filter(|_| buckets.request(&request)).count(), 3, "{request:?}");
+        }
     }
 
     #[test]

@@ -291,19 +291,22 @@ impl Library {
         Ok((published, drafts))
     }
 
-    /// How many members have published a live indicator with each pattern: asked for many at once, since it goes
-    /// over all rows.
-    pub fn corroboration(&self) -> Corroboration {
+    /// How many members at least have published a live indicator with each pattern: asked for many at once, since it goes
+    /// over all rows. `named` says whether a key is a member's own: what is not is a pseudonym.
+    pub fn corroboration(&self, named: impl Fn(&NodeId) -> bool) -> Corroboration {
         let index = self.index();
-        let mut by: HashMap<u64, Vec<NodeId>> = HashMap::new();
+        let mut by: HashMap<u64, [Vec<NodeId>; 2]> = HashMap::new();
         for row in index.rows.iter().filter(|r| r.live() && r.pattern != 0 && !r.has(shelf::REVOKED)) {
             let Some(lot) = index.lot(row) else { continue };
-            let owners = by.entry(row.pattern).or_default();
+            let [names, pseudonyms] = by.entry(row.pattern).or_default();
+            let owners = if named(&lot.owner) { names } else { pseudonyms };
             if !owners.contains(&lot.owner) {
                 owners.push(lot.owner);
             }
         }
-        Corroboration(by)
+        // Each pseudonym is another member's, but any of them may be that of one who is named, too.
+        let fewest = |[names, pseudonyms]: [Vec<NodeId>; 2]| names.len().max(pseudonyms.len());
+        Corroboration(by.into_iter().map(|(pattern, owners)| (pattern, fewest(owners))).collect())
     }
 
     /// Takes in objects as drafts. One whose id or pattern is here already, in this or a later version, is a
@@ -314,7 +317,7 @@ impl Library {
     pub fn add_drafts(
         &self,
         objects: Vec<StixObject>,
-        own: NodeId,
+        own: &[NodeId],
         at: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
         let mut txn = self.vault.begin();
@@ -333,7 +336,7 @@ impl Library {
             let differs = |before: &Entry| !object.says_the_same(&before.object);
             let fresh = match (&held, &draft, &pattern) {
                 (Some(held), draft, _) => {
-                    let next = held.owner == own
+                    let next = own.contains(&held.owner)
                         && !held.revoked
                         && object.modified() > held.modified
                         && draft.as_ref().is_none_or(|d| later(d) && differs(d));
@@ -372,7 +375,7 @@ impl Library {
         &self,
         parts: &mut Parts<'_>,
         pattern: &str,
-        own: NodeId,
+        own: &[NodeId],
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let key = pattern_key(pattern);
@@ -387,7 +390,7 @@ impl Library {
                 .and_then(|row| Some((*row, *index.lot(row)?)))
         };
         // What another member published is no reason not to: its label may be stricter, and it may not be true.
-        let Some((row, lot)) = found.filter(|(_, lot)| lot.owner == own) else { return Ok(false) };
+        let Some((row, lot)) = found.filter(|(_, lot)| own.contains(&lot.owner)) else { return Ok(false) };
         let object = parts.entry(&row, &lot)?.object;
         let unexpired = object.valid_until().is_none_or(|until| until > Instant::of(at));
         Ok(unexpired && object.pattern().is_some_and(|p| p.key() == pattern))
@@ -462,9 +465,21 @@ impl Library {
         for evidence in &told {
             txn.append(Kind::Evidence, &to_json(evidence)?)?;
         }
+        let mut published = Vec::new();
         if taking.own {
             for (item, _) in &fresh {
-                txn.delete(Kind::Draft, item.object.id().as_bytes());
+                let id = item.object.id();
+                match self.draft(id)? {
+                    // A later version that came in while this one was on its way: it is the next to go out, under the same key.
+                    Some(draft) if draft.object.modified() > item.object.modified() => {
+                        let next = Entry { owner: Some(signer), ..draft };
+                        txn.put(Kind::Draft, id.as_bytes(), &to_json(&next)?)?;
+                    }
+                    _ => {
+                        txn.delete(Kind::Draft, id.as_bytes());
+                        published.push(id_key(id));
+                    }
+                }
             }
         }
         // Held from before the commit, so that rows are in memory in the order in which they are on disk.
@@ -476,10 +491,9 @@ impl Library {
         }
         drop(index);
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
-        if taking.own {
-            let mut drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
-            fresh.iter().for_each(|(item, _)| drafts.remove(&id_key(item.object.id())));
-        }
+        let mut drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
+        published.iter().for_each(|id| drafts.remove(id));
+        drop(drafts);
         Ok(taken)
     }
 
@@ -540,14 +554,14 @@ impl Library {
     }
 }
 
-/// How many members published each pattern.
-pub struct Corroboration(HashMap<u64, Vec<NodeId>>);
+/// How many members at least published each pattern.
+pub struct Corroboration(HashMap<u64, usize>);
 
 impl Corroboration {
-    /// By how many members `object` was published: one at least, if it is an indicator that is published.
+    /// By how many members at least `object` was published: one at least, if it is an indicator that is published.
     pub fn members(&self, object: &StixObject) -> usize {
         let key = object.pattern().map(|p| pattern_key(&p.key()));
-        key.and_then(|key| self.0.get(&key)).map_or(0, Vec::len)
+        key.and_then(|key| self.0.get(&key)).copied().unwrap_or(0)
     }
 }
 

@@ -24,6 +24,7 @@ mod ledger;
 mod library;
 mod padme;
 mod people;
+mod pseudonyms;
 pub mod rebuild;
 mod records;
 mod root;
@@ -54,6 +55,8 @@ pub use keyring::{
 pub use ledger::Ledger;
 pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
 pub use people::{Keys, Listed, People, Proof};
+pub(crate) use pseudonyms::OUTGOING;
+pub use pseudonyms::Pseudonyms;
 pub use records::{
     Derived, FacetRow, NewRecord, NumberedBody, ROW_BYTES, RecordNumber, Records, SourceKey, Stored, WordHash,
 };

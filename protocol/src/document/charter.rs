@@ -14,6 +14,7 @@ use crate::{
     indicator::Tlp,
     limits,
     privacy::{Accounting, Caps, MicroEpsilon, OverBudget, Unit},
+    pseudonym::Element,
     time::{Quarter, Timestamp},
 };
 
@@ -30,6 +31,9 @@ pub struct Member {
     pub contact: String,
     /// Multiaddresses at which its node listens for other members.
     pub addresses: Vec<String>,
+    /// The public key of its tokens for pseudonyms; in a charter only if that has pseudonyms, and then of every member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouching: Option<Element>,
 }
 
 impl Sealed for Member {}
@@ -148,6 +152,18 @@ pub struct RoundPolicy {
     pub most_in_cell: u32,
 }
 
+/// That members may publish under pseudonyms, and how (docs/protocol.md §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PseudonymPolicy {
+    /// k: how many members must vouch for a pseudonym before anybody takes in what it signed. Of n members c who collude have no
+    /// more than c pseudonyms while k > c (n + 1) / (c + 1).
+    pub vouchers: u32,
+    /// Over how many seconds a member spreads the handing in of its tokens. Who hands in one just after it was issued can be
+    /// guessed; a longer time hides it among more members.
+    pub delay_seconds: u32,
+}
+
 impl PrivacyPolicy {
     /// The version in which a charter with this policy is written: the first that has all of it.
     pub fn version_needed(&self) -> u16 {
@@ -164,7 +180,7 @@ impl PrivacyPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charter {
-    /// Format: 1, 2 where rounds are held, 3 where the ledger counts otherwise than in epsilon by person.
+    /// Format: 1, 2 where rounds are held, 3 where the ledger counts otherwise than in epsilon by person, 4 with pseudonyms.
     pub version: u16,
     /// The federation's name.
     pub name: String,
@@ -188,6 +204,9 @@ pub struct Charter {
     pub aggregators: u32,
     /// The most restricted TLP mark under which members may publish to one another.
     pub tlp: Tlp,
+    /// How members publish without their names; none where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudonyms: Option<PseudonymPolicy>,
 }
 
 impl Sealed for Charter {}
@@ -196,10 +215,11 @@ impl Document for Charter {
     const MAX_BYTES: usize = 512 * 1024;
 
     fn check(&self) -> Result<(), Flaw> {
-        if self.version != self.privacy.version_needed() {
+        if self.version != self.version_needed() {
             return Err(Flaw::new(
                 "version",
-                "this program reads charters of version 1, 2 with rounds, 3 with zCDP, years or a cap by asker",
+                "this program reads charters of version 1, 2 with rounds, 3 with zCDP, years or a cap by asker, 4 with \
+                 pseudonyms",
             ));
         }
         if self.vocabulary != crate::vocabulary::VOCABULARY {
@@ -223,12 +243,18 @@ impl Document for Charter {
         if self.tlp > Tlp::Amber {
             return Err(Flaw::new("tlp", "AMBER at most: stricter marks need sealed delivery"));
         }
+        self.check_pseudonyms()?;
         self.check_codes()?;
         self.check_privacy()
     }
 }
 
 impl Charter {
+    /// The version in which this charter is written: the first that has all of it.
+    pub fn version_needed(&self) -> u16 {
+        if self.pseudonyms.is_some() { 4 } else { self.privacy.version_needed() }
+    }
+
     /// The member with this key.
     pub fn member(&self, id: &NodeId) -> Option<&Member> {
         self.members.binary_search_by(|m| m.id.cmp(id)).ok().and_then(|at| self.members.get(at))
@@ -263,6 +289,31 @@ impl Charter {
             return Err(OverBudget::Purpose { purpose: purpose.code.clone(), asked: epsilon, left: most });
         }
         Ok(())
+    }
+
+    fn check_pseudonyms(&self) -> Result<(), Flaw> {
+        let Some(policy) = &self.pseudonyms else {
+            let none = self.members.iter().all(|member| member.vouching.is_none());
+            let why = "no member has a key for tokens where there are no pseudonyms";
+            return if none { Ok(()) } else { Err(Flaw::new("members", why)) };
+        };
+        let count = self.members.len();
+        // With the tokens of half of the members for one, and of the others for another, a member would have two.
+        if count < 3 || policy.vouchers as usize * 2 <= count + 1 || policy.vouchers as usize > count {
+            return Err(Flaw::new(
+                "pseudonyms",
+                "at least 3 members; vouchers of more than half of the members and of one, at most of all",
+            ));
+        }
+        if policy.delay_seconds > limits::VOUCHING_DELAY_SECONDS {
+            return Err(Flaw::new("pseudonyms", "delay_seconds is at most a week"));
+        }
+        let keys: std::collections::BTreeSet<_> = self.members.iter().filter_map(|m| m.vouching).collect();
+        if keys.len() == count {
+            Ok(())
+        } else {
+            Err(Flaw::new("members", "with pseudonyms every member has a key for tokens, each its own"))
+        }
     }
 
     fn check_codes(&self) -> Result<(), Flaw> {
@@ -385,6 +436,7 @@ pub(crate) mod samples {
                 name: format!("Group {i}"),
                 contact: String::new(),
                 addresses: vec![],
+                vouching: None,
             })
             .collect();
         members.sort_by_key(|m| m.id);
@@ -418,6 +470,7 @@ pub(crate) mod samples {
             refusal_grounds: vec![Ground { code: "political-offence".into(), label: "Political".into() }],
             aggregators: 2,
             tlp: Tlp::Amber,
+            pseudonyms: None,
         }
     }
 
@@ -448,6 +501,7 @@ pub(crate) mod samples {
 #[cfg(test)]
 mod tests {
     use super::{samples::*, *};
+    use crate::pseudonym::VouchingKey;
 
     #[test]
     fn a_charter_is_in_force_once_its_quorum_of_members_signed() {
@@ -483,6 +537,37 @@ mod tests {
             assert!(c.check().is_err(), "{name}");
         }
         assert_eq!(charter(5).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_charter_with_pseudonyms_has_a_key_for_tokens_of_every_member() {
+        let with = |n: u8| {
+            let mut c = charter(n);
+            for member in &mut c.members {
+                let secret = (1..=n).map(secret).find(|s| s.node_id() == member.id).unwrap();
+                member.vouching = Some(VouchingKey::of(&secret).unwrap().public().unwrap());
+            }
+            c.pseudonyms = Some(PseudonymPolicy { vouchers: 4, delay_seconds: 60 });
+            c.version = 4;
+            c
+        };
+        assert_eq!(with(5).check(), Ok(()));
+        type Change = fn(&mut Charter);
+        let faults: [(&str, Change); 8] = [
+            ("another version", |c| c.version = 3),
+            ("keys and no pseudonyms", |c| (c.pseudonyms, c.version) = (None, 1)),
+            ("a member without a key", |c| c.members[2].vouching = None),
+            ("two with one key", |c| c.members[2].vouching = c.members[1].vouching),
+            ("half of them and one", |c| c.pseudonyms.as_mut().unwrap().vouchers = 3),
+            ("more vouchers than members", |c| c.pseudonyms.as_mut().unwrap().vouchers = 6),
+            ("more than a week", |c| c.pseudonyms.as_mut().unwrap().delay_seconds = 604_801),
+            ("two members", |c| c.members.truncate(2)),
+        ];
+        for (name, change) in faults {
+            let mut c = with(5);
+            change(&mut c);
+            assert!(c.check().is_err(), "{name}");
+        }
     }
 
     #[test]

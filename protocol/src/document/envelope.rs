@@ -6,10 +6,13 @@
 use std::fmt;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::Charter;
 use crate::{
     codec::{self, CodecError, base64_bytes},
     id::{Id, NodeId},
@@ -35,6 +38,26 @@ impl NodeSecret {
     /// The RFC 8032 seed, for the vault alone.
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// A secret of its own for each purpose and context: HMAC-SHA256 (RFC 2104) under the seed.
+    pub(crate) fn derive(&self, purpose: &str, context: &[u8]) -> Zeroizing<[u8; 32]> {
+        // HMAC fills a key up with zeros to the block of its hash. A key of that length needs no check that could fail
+        // and leave a secret that everybody knows.
+        let mut key = Zeroizing::new([0; 64]);
+        key.iter_mut().zip(self.seed().iter()).for_each(|(to, from)| *to = *from);
+        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        mac.update(purpose.as_bytes());
+        mac.update(context);
+        let mut secret = Zeroizing::new([0; 32]);
+        secret.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+        secret
+    }
+
+    /// The key under which this node publishes without its name in the federation of `charter`. Who has both keys can tell
+    /// that they belong together; who has what they signed cannot.
+    pub fn pseudonym(&self, charter: &Id<Charter>) -> Self {
+        Self::from_seed(&self.derive("hedgerow pseudonym 1", charter.digest().as_bytes()))
     }
 
     /// The X25519 form of this key (RFC 8032 §5.1.5, RFC 7748), for sealing: <https://eprint.iacr.org/2021/509>.

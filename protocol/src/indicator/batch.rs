@@ -187,7 +187,17 @@ impl SignedBatch {
         published_at: Timestamp,
         secret: &NodeSecret,
     ) -> Result<Vec<(Self, Vec<u8>)>, BatchError> {
-        let most = limits::BATCH_DOCUMENT_BYTES;
+        Self::sign_within(limits::BATCH_DOCUMENT_BYTES, linted, charter, published_at, secret)
+    }
+
+    /// The same in documents of at most `most` bytes.
+    pub fn sign_within(
+        most: usize,
+        linted: Linted,
+        charter: Id<Charter>,
+        published_at: Timestamp,
+        secret: &NodeSecret,
+    ) -> Result<Vec<(Self, Vec<u8>)>, BatchError> {
         let documents = Self::documents(linted, charter, published_at, secret, most)?;
         documents.into_iter().map(|document| Ok((Self::open(&document)?, document))).collect()
     }
@@ -234,6 +244,9 @@ impl SignedBatch {
         // What each version begins with tells them apart; neither begins as the other.
         if !document.starts_with(b"{\"head\":") {
             let batch: Signed<Batch> = Envelope::from_json(document)?.open()?;
+            if batch.envelope().to_json()? != document {
+                return Err(Self::form());
+            }
             return Ok(Self::of_version_1(id, &batch)?);
         }
         let batch = Self::read(document, id)?;
@@ -250,7 +263,7 @@ impl SignedBatch {
 
     fn read(document: &[u8], id: Digest) -> Result<Self, BatchError> {
         let wire: Wire<'_> = codec::decode(document, limits::BATCH_DOCUMENT_BYTES)?;
-        let head: Signed<BatchHead> = wire.head.open()?;
+        let head: Signed<BatchHead> = wire.head.clone().open()?;
         let signer = head.sole_signer()?;
         // Cheapest first: the hashes say whether these are the objects signed before any of them is read.
         if wire.objects.len() != head.document().size as usize {
@@ -270,7 +283,15 @@ impl SignedBatch {
         }
         let BatchHead { charter, published_at, tlp, .. } = *head.document();
         together(items.iter().map(|i| &i.object), tlp, published_at)?;
+        // In another form it would have another hash, and could be handed on without end.
+        if codec::encode(&wire, limits::BATCH_DOCUMENT_BYTES)? != document {
+            return Err(Self::form());
+        }
         Ok(Self { id, signer, charter, published_at, tlp, head: Some(head), items })
+    }
+
+    fn form() -> BatchError {
+        Flaw::new("batch", "not in the form in which this protocol writes JSON").into()
     }
 
     fn of_version_1(id: Digest, batch: &Signed<Batch>) -> Result<Self, Flaw> {
@@ -318,7 +339,14 @@ impl SignedBatch {
         let leaves: Vec<Digest> = self.items.iter().map(|i| i.digest).collect();
         let path = merkle::path(&leaves, place)?;
         let object = self.items.get(place)?.object.clone();
-        Some(ObjectProof { version: 1, head, place: u32::try_from(place).ok()?, path, object })
+        Some(ObjectProof {
+            version: 1,
+            head,
+            place: u32::try_from(place).ok()?,
+            path,
+            object,
+            vouchers: vec![],
+        })
     }
 }
 
@@ -327,7 +355,7 @@ impl SignedBatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectProof {
-    /// Format: 1.
+    /// Format: 1, 2 with vouchers.
     pub version: u16,
     /// The signed [`BatchHead`].
     pub head: Envelope,
@@ -337,9 +365,17 @@ pub struct ObjectProof {
     pub path: Vec<Digest>,
     /// The object.
     pub object: StixObject,
+    /// Of a pseudonym that signed: the signed [`Voucher`](crate::pseudonym::Voucher)s that make it a member's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouchers: Vec<Envelope>,
 }
 
 impl ObjectProof {
+    /// The same with vouchers for who signed it.
+    pub fn vouched(self, vouchers: Vec<Envelope>) -> Self {
+        Self { version: if vouchers.is_empty() { 1 } else { 2 }, vouchers, ..self }
+    }
+
     /// Reads a proof from its JSON.
     pub fn from_json(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes, limits::PROOF_BYTES)
@@ -347,8 +383,10 @@ impl ObjectProof {
 
     /// Checks it: who signed the object, and under which head.
     pub fn verify(&self) -> Result<(NodeId, BatchHead), BatchError> {
-        if self.version != 1 {
-            return Err(Flaw::new("version", "this program reads proofs of version 1").into());
+        if self.version != if self.vouchers.is_empty() { 1 } else { 2 } {
+            return Err(
+                Flaw::new("version", "this program reads proofs of version 1, and 2 with vouchers").into()
+            );
         }
         let head: Signed<BatchHead> = self.head.clone().open()?;
         let signer = head.sole_signer()?;

@@ -1,17 +1,11 @@
 //! Sealed batches: TLP:RED for named members, opaque to everyone else (docs/protocol.md §6).
 //!
 //! A batch is encrypted once under a fresh key (XChaCha20-Poly1305), and the key to each member it is for by HPKE
-//! (RFC 9180, base mode, X25519, HKDF-SHA256, ChaCha20-Poly1305) under the X25519 form of that member's own key. That
-//! one key may serve both Ed25519 and such a KEM is shown by Thormarker (<https://eprint.iacr.org/2021/509>). Nothing
-//! says whom it is for, and length and number of keys are rounded up; everybody hands it on alike.
+//! (RFC 9180). Nothing says whom it is for, and length and number of keys are rounded up; everybody hands it on alike.
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
-};
-use hpke::{
-    Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _, aead::ChaCha20Poly1305,
-    kdf::HkdfSha256, kem::X25519HkdfSha256, single_shot_open, single_shot_seal_with_rng,
 };
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -21,15 +15,18 @@ use zeroize::Zeroizing;
 use super::{batch::BatchError, batch::SignedBatch, lint::Linted, tlp::Tlp};
 use crate::{
     codec::{self, CodecError, base64_bytes},
-    document::{Charter, Document, Flaw, NodeSecret, Sealed, Signed},
+    document::{
+        Charter, Document, Flaw, NodeSecret, Sealed, Signed,
+        hpke::{self, To},
+    },
     id::{Digest, Id, NodeId},
     limits,
     time::Timestamp,
 };
 
 const INFO: &[u8] = b"hedgerow sealed batch 1";
-/// What an encapsulated X25519 key, a content key and a tag take.
-const KEY_BYTES: usize = 32 + 32 + 16;
+/// What a content key takes when it is sealed.
+const KEY_BYTES: usize = 32 + hpke::OVERHEAD;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 /// Length is rounded up to a multiple of this, and the number of keys to one of [`KEYS`].
@@ -143,13 +140,10 @@ pub fn seal<R: CryptoRng>(
                 .map_err(|_| CodecError::Unwritable)?,
         );
         let mut keys = Vec::new();
-        for member in &to {
-            keys.push(wrap(&member.agreement(), key.as_ref(), &aad, rng)?);
-        }
-        while !keys.len().is_multiple_of(KEYS) {
-            // For nobody: a key that is thrown away at once.
-            let (_, public) = X25519HkdfSha256::gen_keypair_with_rng(rng);
-            keys.push(wrap(&public.to_bytes().into(), key.as_ref(), &aad, rng)?);
+        let fill = to.len().next_multiple_of(KEYS) - to.len();
+        for whom in to.iter().map(To::Member).chain(std::iter::repeat_n((), fill).map(|()| To::Nobody)) {
+            let sealed = hpke::seal(&whom, INFO, key.as_ref(), &aad, rng);
+            keys.push(Wrapped(sealed.map_err(|_| CodecError::Unwritable)?));
         }
         // Their bytes are as good as random, and so is this order.
         keys.sort_by(|a, b| a.0.cmp(&b.0));
@@ -172,7 +166,9 @@ pub fn open(
     let signer = sealed.sole_signer()?;
     let SealedBatch { charter, keys, content, .. } = sealed.document();
     let aad = associated(charter, &signer);
-    let Some(key) = keys.iter().find_map(|wrapped| unwrap(wrapped, secret, &aad)) else { return Ok(None) };
+    let Some(key) = keys.iter().find_map(|wrapped| hpke::open(secret, INFO, &wrapped.0, &aad)) else {
+        return Ok(None);
+    };
     let (nonce, body) = content.split_first_chunk::<NONCE>().ok_or(BatchError::Root)?;
     let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| BatchError::Root)?;
     let plain = cipher
@@ -189,41 +185,6 @@ pub fn open(
         return Err(Flaw::new("to", "a member that it opens for is not named in it").into());
     }
     Ok(Some(Opened { to: found.to, batch }))
-}
-
-fn wrap<R: CryptoRng>(public: &[u8; 32], key: &[u8], aad: &[u8], rng: &mut R) -> Result<Wrapped, CodecError> {
-    type Public = <X25519HkdfSha256 as hpke::Kem>::PublicKey;
-    let public = Public::from_bytes(public).map_err(|_| CodecError::Unwritable)?;
-    let sealed = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-        &OpModeS::Base,
-        &public,
-        INFO,
-        key,
-        aad,
-        rng,
-    );
-    let (encapsulated, sealed) = sealed.map_err(|_| CodecError::Unwritable)?;
-    let mut bytes = encapsulated.to_bytes().to_vec();
-    bytes.extend(sealed);
-    Ok(Wrapped(bytes))
-}
-
-fn unwrap(wrapped: &Wrapped, secret: &NodeSecret, aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    type Private = <X25519HkdfSha256 as hpke::Kem>::PrivateKey;
-    type Encapsulated = <X25519HkdfSha256 as hpke::Kem>::EncappedKey;
-    let (encapsulated, sealed) = wrapped.0.split_first_chunk::<32>()?;
-    let private = Private::from_bytes(secret.agreement().as_ref()).ok()?;
-    let encapsulated = Encapsulated::from_bytes(encapsulated).ok()?;
-    single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-        &OpModeR::Base,
-        &private,
-        &encapsulated,
-        INFO,
-        sealed,
-        aad,
-    )
-    .ok()
-    .map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -300,7 +261,8 @@ mod tests {
         let cipher = XChaCha20Poly1305::new(&[7; 32].into());
         let body = cipher.encrypt(&XNonce::from([0; NONCE]), Payload { msg: &plain, aad: &aad }).unwrap();
         let mut rng = StdRng::seed_from_u64(2);
-        let key = wrap(&secret(3).node_id().agreement(), &[7; 32], &aad, &mut rng).unwrap();
+        let key =
+            Wrapped(hpke::seal(&To::Member(&secret(3).node_id()), INFO, &[7; 32], &aad, &mut rng).unwrap());
         let document = SealedBatch {
             version: 1,
             charter: made.batch.charter(),

@@ -1,9 +1,7 @@
 //! STIX 2.1 objects as we carry them: validated where it matters, untouched elsewhere (STIX 2.1 §3).
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -27,14 +25,8 @@ pub struct IdSpace(Zeroizing<[u8; 16]>);
 impl IdSpace {
     /// That of the node with this key: the first 16 bytes of HMAC-SHA256 (RFC 2104) as a name space of UUIDv5.
     pub fn of(secret: &NodeSecret) -> Self {
-        // HMAC fills a key up with zeros to the block of its hash. A key of that length needs no check that could fail
-        // and leave a name space that everybody knows.
-        let mut key = Zeroizing::new([0; 64]);
-        key.iter_mut().zip(secret.seed().iter()).for_each(|(to, from)| *to = *from);
-        let mut mac = Hmac::<Sha256>::new((&*key).into());
-        mac.update(b"hedgerow ids 1");
         let mut space = Zeroizing::new([0; 16]);
-        space.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+        space.iter_mut().zip(secret.derive("hedgerow ids 1", &[]).iter()).for_each(|(to, from)| *to = *from);
         Self(space)
     }
 
@@ -498,6 +490,13 @@ impl StixObject {
         found.into_iter()
     }
 
+    /// Every id that it or a part of it refers to, but for those of TLP labels.
+    pub fn refers_to(&self) -> impl Iterator<Item = &str> {
+        let mut found = Vec::new();
+        referred(&self.map, &mut found);
+        found.into_iter().filter(|id| Tlp::of_marking(id).is_none())
+    }
+
     /// The ids in a list property, such as `object_refs`.
     pub fn references(&self, key: &str) -> impl Iterator<Item = &str> {
         self.map.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
@@ -567,6 +566,20 @@ impl<'de> Deserialize<'de> for StixObject {
             return Err(de::Error::custom(StixError::TooLarge));
         }
         Ok(object)
+    }
+}
+
+/// The texts under every key that names ids, at any depth.
+fn referred<'v>(map: &'v Map<String, Value>, found: &mut Vec<&'v str>) {
+    for (key, value) in map {
+        match value {
+            _ if key.ends_with("_ref") || key.ends_with("_refs") => strings(value, found),
+            Value::Object(map) => referred(map, found),
+            Value::Array(list) => {
+                list.iter().filter_map(Value::as_object).for_each(|map| referred(map, found))
+            }
+            _ => {}
+        }
     }
 }
 

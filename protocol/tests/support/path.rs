@@ -70,6 +70,7 @@ impl Path {
                 name: format!("Group {n}"),
                 contact: String::new(),
                 addresses: vec![],
+                vouching: None,
             })
             .collect();
         members.sort_by_key(|m| m.id);
@@ -99,6 +100,7 @@ impl Path {
             refusal_grounds: vec![],
             aggregators: 2,
             tlp: Tlp::Amber,
+            pseudonyms: None,
         };
         charter.version = charter.privacy.version_needed();
         Self { charter: Signed::new(charter, &secret(1)).unwrap(), epsilon: epsilon.parse().unwrap() }

@@ -1,4 +1,4 @@
-//! Test vectors: every file in `tests/vectors/v1` to `v3` gets the verdict that it names, and the generator here
+//! Test vectors: every file in `tests/vectors/v1` to `v4` gets the verdict that it names, and the generator here
 //! still makes every one of them byte for byte. `HEDGEROW_WRITE_VECTORS=1 cargo test -p hedgerow-protocol --test
 //! vectors` writes them anew.
 
@@ -8,12 +8,14 @@ mod tools;
 mod v1;
 mod v2;
 mod v3;
+mod v4;
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use hedgerow_protocol::{
     document::{Charter, Document, Envelope, EnvelopeError, Member},
     indicator::{Batch, BatchError, ObjectProof, SealedBatch, SignedBatch, sealed},
+    pseudonym::{Enrolled, Voucher, VouchingKey, open_token},
     release::verify,
     round::{Abort, Consent, Included, Receipt, Roster, Submission, Verifiers},
     statistic::{Contribution, Query, Refusal},
@@ -27,7 +29,7 @@ fn folder(version: &str) -> PathBuf {
 #[test]
 fn every_vector_gets_the_verdict_that_it_names() {
     let mut read = 0;
-    for path in ["v1", "v2", "v3"].map(folder).iter().flat_map(|f| fs::read_dir(f).unwrap()) {
+    for path in ["v1", "v2", "v3", "v4"].map(folder).iter().flat_map(|f| fs::read_dir(f).unwrap()) {
         let path = path.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let vector: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -88,6 +90,16 @@ fn verdict(kind: &str, text: &str) -> Option<String> {
             Ok(proof) => proof.verify().err().map(|e| batch_class(&e)),
             Err(_) => Some("proof".into()),
         },
+        "enrolled" => class::<Enrolled>(text),
+        "voucher" => class::<Voucher>(text),
+        "token, opened by member 2" | "token, opened by member 3" => {
+            let member = if kind.ends_with('2') { 2 } else { 3 };
+            let sealed = hex::decode(text).unwrap();
+            let opened = open_token(&tools::secret(member), &v4::charter().id(), &sealed);
+            let Some((pseudonym, token)) = opened else { return Some("not for this member".into()) };
+            let key = VouchingKey::of(&tools::secret(member)).unwrap();
+            (!key.issued(&token, &v4::charter().id(), &pseudonym)).then(|| "issued by another".into())
+        }
         "consent" => class::<Consent>(text),
         "roster" => class::<Roster>(text),
         "submission" => class::<Submission>(text),
@@ -108,6 +120,7 @@ fn the_generator_still_makes_every_vector() {
     same("v1", v1::vectors());
     same("v2", v2::vectors());
     same("v3", v3::vectors());
+    same("v4", v4::vectors());
 }
 
 fn same(version: &str, made: BTreeMap<&'static str, Value>) {

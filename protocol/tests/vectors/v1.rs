@@ -26,6 +26,7 @@ pub(crate) fn member(n: u8) -> Member {
         name: format!("Group {n}"),
         contact: String::new(),
         addresses: vec![format!("/ip4/192.0.2.{n}/udp/4817/quic-v1")],
+        vouching: None,
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn charter() -> Signed<Charter> {
         refusal_grounds: vec![CharterGround { code: "rights-violation".into(), label: "Rights".into() }],
         aggregators: 2,
         tlp: Tlp::Amber,
+        pseudonyms: None,
     };
     let mut signed = Signed::new(document, &secret(1)).unwrap();
     signed.cosign(&secret(2));

@@ -27,7 +27,7 @@ fn batch() -> (SignedBatch, String) {
 }
 
 /// Bytes that any program can make, in place of randomness: SHA-256 over a counter.
-struct Counter(u64);
+pub(crate) struct Counter(pub(crate) u64);
 
 impl TryRng for Counter {
     type Error = Infallible;

@@ -12,49 +12,63 @@ use hedgerow_protocol::{
     id::{Digest, NodeId},
     indicator::{BatchHead, Observable, SignedBatch, StixObject, Tlp, lint, merkle},
     limits,
+    pseudonym::VouchingKey,
     reconcile::EpochSum,
     time::Timestamp,
     wire::{Announcement, Declined, Reply, Request, Spreading},
 };
 use hedgerow_tests::{Node, eventually};
+use rand::SeedableRng as _;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::world::World;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp::from_unix_seconds(since.as_secs() as i64).unwrap()
 }
 
-fn indicator(value: &str) -> StixObject {
+pub(crate) fn indicator(value: &str) -> StixObject {
     StixObject::indicator(&Observable::guess(value).unwrap(), None, None, now())
 }
 
 /// What a hostile member hands out: documents under ids, true or not, and a way to reconcile.
 #[derive(Default)]
-struct Wares {
+pub(crate) struct Wares {
     documents: HashMap<Digest, Vec<u8>>,
     /// What it says of each.
-    listed: Vec<Announcement>,
+    pub(crate) listed: Vec<Announcement>,
+    /// With what it evaluates elements.
+    pub(crate) vouching: Option<VouchingKey>,
     /// Its epochs, and what it answers to every message about one; without, it has none, as an older program.
     epochs: Option<(Vec<EpochSum>, Vec<u8>)>,
 }
 
 impl Wares {
-    fn add(&mut self, json: Vec<u8>) -> Announcement {
-        let announcement =
-            Announcement { kind: Spreading::Batch, id: Digest::of(&json), bytes: json.len() as u64 };
+    pub(crate) fn add(&mut self, json: Vec<u8>) -> Announcement {
+        self.add_as(Spreading::Batch, json)
+    }
+
+    pub(crate) fn add_as(&mut self, kind: Spreading, json: Vec<u8>) -> Announcement {
+        let announcement = Announcement { kind, id: Digest::of(&json), bytes: json.len() as u64 };
         self.documents.insert(announcement.id, json);
         self.listed.push(announcement.clone());
         announcement
     }
 
-    fn answer(&self, request: &Request) -> (Reply, Vec<u8>) {
+    pub(crate) fn answer(&self, request: &Request) -> (Reply, Vec<u8>) {
         let declined = Reply::Declined { why: Declined::NotHere };
         let reply = match request {
             Request::Epochs => match &self.epochs {
                 Some((epochs, _)) => Reply::Epochs { epochs: epochs.clone() },
+                None => declined,
+            },
+            Request::Evaluate { blinded } => match &self.vouching {
+                Some(key) => {
+                    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+                    Reply::Evaluated { evaluation: key.evaluate(blinded, &mut rng).unwrap() }
+                }
                 None => declined,
             },
             Request::Reconcile { .. } => {
@@ -83,7 +97,7 @@ impl Wares {
 
 impl World {
     /// Answers the others out of `wares`. They ask by themselves every 20 seconds; it need not wait for that.
-    fn hand_out(&mut self, wares: Wares) -> (Arc<Wares>, JoinHandle<()>) {
+    pub(crate) fn hand_out(&mut self, wares: Wares) -> (Arc<Wares>, JoinHandle<()>) {
         let wares = Arc::new(wares);
         let (ours, mut inbound) = (Arc::clone(&wares), self.inbound.take().unwrap());
         let task = tokio::spawn(async move {
@@ -97,27 +111,27 @@ impl World {
         (wares, task)
     }
 
-    async fn announce(&self, announcements: &[Announcement]) {
+    pub(crate) async fn announce(&self, announcements: &[Announcement]) {
         for announcement in announcements {
             self.net.announce(announcement.clone()).await.unwrap();
         }
     }
 
-    fn batch(&self, objects: Vec<StixObject>, secret: &NodeSecret) -> Vec<u8> {
+    pub(crate) fn batch(&self, objects: Vec<StixObject>, secret: &NodeSecret) -> Vec<u8> {
         let linted = lint(objects, Tlp::Green, true).0;
         SignedBatch::sign(linted, self.charter.id(), now(), secret).unwrap().remove(0).1
     }
 
     /// How often something was dropped at the first node, by name.
-    fn dropped(&self, name: &str) -> u64 {
+    pub(crate) fn dropped(&self, name: &str) -> u64 {
         self.status()["network"]["dropped"][name].as_u64().unwrap_or(0)
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.federation.nodes[0].json(&["status"])
     }
 
-    fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         let status = self.status();
         let peers = status["network"]["peers"].as_array().unwrap();
         let hostile = peers.iter().find(|p| p["id"] == self.secret.node_id().to_string()).unwrap();
@@ -125,7 +139,7 @@ impl World {
     }
 
     /// What the second node publishes reaches the first, whatever the hostile one does.
-    fn honest_arrives(&self, name: &str) {
+    pub(crate) fn honest_arrives(&self, name: &str) {
         let [first, second, _] = &self.federation.nodes[..] else { panic!("three nodes") };
         let file = self.federation.dir().join("honest.txt");
         fs::write(&file, format!("{name}.honest.example\n")).unwrap();

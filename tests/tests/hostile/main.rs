@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod indicators;
+mod pseudonyms;
 mod rounds;
 mod world;

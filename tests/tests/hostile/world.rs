@@ -6,6 +6,7 @@ use hedgerow_node::net::{Inbound, NetConfig, Network, Peer, RequestError};
 use hedgerow_protocol::{
     document::{Charter, Envelope, Member, NodeSecret, Signed},
     id::NodeId,
+    pseudonym::VouchingKey,
     wire::{Reply, Request},
 };
 use hedgerow_tests::{Federation, Serving, eventually, free_addresses};
@@ -24,6 +25,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same under a charter with these terms.
+    pub(crate) async fn with(terms: &[&str]) -> Self {
         let secret = NodeSecret::from_seed(&[66; 32]);
         let addresses = free_addresses();
         let member = Member {
@@ -31,11 +37,12 @@ impl World {
             name: "Hostile".into(),
             contact: String::new(),
             addresses: addresses.clone(),
+            vouching: VouchingKey::of(&secret).and_then(|key| key.public()).ok(),
         };
         let dir = tempfile::tempdir().unwrap();
         let card = dir.path().join("hostile.json");
         fs::write(&card, Signed::new(member, &secret).unwrap().envelope().to_json().unwrap()).unwrap();
-        let federation = Federation::new(3, &["--member", card.to_str().unwrap()]);
+        let federation = Federation::new(3, &[&["--member", card.to_str().unwrap()], terms].concat());
         let charter: Signed<Charter> =
             Envelope::from_json(fs::read(federation.charter()).unwrap().trim_ascii())
                 .unwrap()

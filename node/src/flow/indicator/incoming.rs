@@ -23,6 +23,10 @@ impl Node {
         }
         let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
         self.is_acceptable(batch.signer(), batch.charter(), batch.published_at(), now)?;
+        let by_name = self.federation()?.charter.document().member(&batch.signer()).is_some();
+        if !by_name && json.len() > limits::CARRIED_BYTES {
+            return Err(NodeError::invalid("a batch of a pseudonym is longer than may be carried"));
+        }
         if batch.tlp() > self.federation()?.charter.document().tlp {
             return Err(NodeError::invalid("a batch is under a stricter label than the charter allows"));
         }
@@ -40,6 +44,9 @@ impl Node {
         is_as_signed(&sealed, json)?;
         let signer = sealed.sole_signer().map_err(NodeError::invalid)?;
         let SealedBatch { charter, published_at, .. } = sealed.document();
+        if self.federation()?.charter.document().member(&signer).is_none() {
+            return Err(NodeError::invalid("a sealed batch is signed by no member"));
+        }
         self.is_acceptable(signer, *charter, *published_at, now)?;
         let mut taken = Taken::default();
         match open(&sealed, json, self.secret()) {
@@ -64,8 +71,14 @@ impl Node {
         now: Timestamp,
     ) -> Result<(), NodeError> {
         let charter = &self.federation()?.charter;
-        if charter.document().member(&signer).is_none() {
-            return Err(NodeError::invalid("a batch is signed by no member"));
+        if !self.is_known(&signer)? {
+            // Where there are pseudonyms, its vouchers may be on their way: no fault of whoever handed it on.
+            return Err(match charter.document().pseudonyms {
+                Some(_) => {
+                    NodeError::refused("a batch is signed by a pseudonym that too few members vouch for")
+                }
+                None => NodeError::invalid("a batch is signed by no member"),
+            });
         }
         if under != charter.id() {
             return Err(NodeError::invalid("a batch is of another federation"));
@@ -79,7 +92,7 @@ impl Node {
         // must not wait for them. The people of this vault stay protected.
         let held = self.lint_incoming()?;
         let hold = |object: &StixObject| objection(object, &held.checks(true)).is_some();
-        let taking = Taking { now, own: batch.signer() == self.id(), hold: &hold };
+        let taking = Taking { now, own: self.own_keys().contains(&batch.signer()), hold: &hold };
         Ok(self.library.take(&self.documents, batch, json, &taking)?)
     }
 }

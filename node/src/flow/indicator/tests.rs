@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hedgerow_protocol::wire::Spreading;
+use hedgerow_protocol::{indicator::Instant, wire::Spreading};
 use serde_json::json;
 
 use super::*;
@@ -111,7 +111,7 @@ fn a_sealed_batch_in_another_form_is_not_kept() {
     let [from, to]: [Node; 2] =
         federation(dir.path(), &["A", "B"]).try_into().unwrap_or_else(|_| unreachable!());
     import(&from, vec![indicator("red.example")]);
-    let (_, announced) = from.publish_to(Some(Tlp::Red), &["B".into()], true, now()).unwrap();
+    let (_, announced) = from.publish_to(Some(Tlp::Red), &To::Named(vec!["B".into()]), true, now()).unwrap();
     let json = from.documents.read(&announced[0].id).unwrap().unwrap();
     let spaced = [json.as_slice(), b" "].concat();
     assert!(to.accept(Spreading::Batch, &spaced, now()).is_err());
@@ -134,11 +134,11 @@ fn what_was_sealed_is_taken_back_before_all_whom_any_version_was_for_and_nobody_
         }
     };
     import(from, vec![indicator("red.example")]);
-    spread(from.publish_to(Some(Tlp::Red), &["B".into()], true, now()).unwrap().1);
+    spread(from.publish_to(Some(Tlp::Red), &To::Named(vec!["B".into()]), true, now()).unwrap().1);
     let first = from.indicators().unwrap()[0].object.clone();
     let later = Instant::of(now().plus_seconds(1)).to_string();
     import(from, vec![changed(&changed(&first, "modified", json!(later)), "name", json!("another word"))]);
-    spread(from.publish_to(Some(Tlp::Red), &["C".into()], true, now()).unwrap().1);
+    spread(from.publish_to(Some(Tlp::Red), &To::Named(vec!["C".into()]), true, now()).unwrap().1);
     let held = |node: &Node| node.indicators().unwrap().first().map(|e| e.object.revoked());
     assert_eq!(others.iter().map(held).collect::<Vec<_>>(), [Some(false), Some(false), None]);
     spread(from.revoke(first.id(), now().plus_seconds(2)).unwrap().1);

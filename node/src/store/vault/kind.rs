@@ -54,6 +54,16 @@ pub enum Kind {
     Foreign = 61,
     /// What this group saw of indicators.
     Sighting = 62,
+    /// Pseudonym and member -> that the member vouched for it.
+    Voucher = 63,
+    /// Batches under this node's pseudonym that have not come back, by id.
+    Outgoing = 64,
+    /// Member -> the token that it gave for this node's pseudonym.
+    Token = 65,
+    /// Member -> that it has every token that it needs.
+    Enrolled = 66,
+    /// Batches under this node's pseudonym that were withdrawn, and may be out all the same, by id.
+    Withdrawn = 67,
     /// Entries of the access log, by number.
     Access = 50,
     /// How many there are, and the hash of the last.
@@ -104,6 +114,9 @@ impl Kind {
             Self::Object | Self::Pattern | Self::Draft | Self::Shelf | Self::Verdict | Self::Foreign => {
                 "an indicator does not open"
             }
+            Self::Voucher | Self::Enrolled => "a note of a voucher does not open",
+            Self::Token => "a token for a pseudonym does not open",
+            Self::Outgoing | Self::Withdrawn => "a batch that waits to go out does not open",
             Self::Sighting => "a sighting does not open",
             Self::Allowed => "the allow-list does not open",
             Self::Evidence => "a proof of two stories does not open",

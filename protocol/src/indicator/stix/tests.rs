@@ -83,3 +83,20 @@ fn a_label_replaces_the_one_before() {
     assert_eq!(object.tlp(), Some(Tlp::Green));
     assert_eq!(object.to_value()["object_marking_refs"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn what_an_object_refers_to_is_found_in_its_parts_and_labels_are_not_among_it() {
+    let object = StixObject::parse(json!({
+        "type": "report", "spec_version": "2.1", "id": format!("report--{}", Uuid::from_u128(1)), "name": "R",
+        "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z",
+        "created_by_ref": "identity--a", "object_refs": ["indicator--b"],
+        "object_marking_refs": [Tlp::Green.marking_id(), "marking-definition--c"],
+        "granular_markings": [{"marking_ref": "marking-definition--d", "selectors": ["name"]}],
+        "x_more": {"deep": [{"some_ref": "malware--e"}]},
+    }));
+    let object = object.unwrap();
+    let mut refers: Vec<&str> = object.refers_to().collect();
+    refers.sort_unstable();
+    let all = ["identity--a", "indicator--b", "malware--e", "marking-definition--c", "marking-definition--d"];
+    assert_eq!(refers, all);
+}
