@@ -36,18 +36,6 @@ impl Digest {
     }
 }
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl FromStr for Digest {
     type Err = IdError;
 
@@ -156,18 +144,6 @@ impl NodeId {
     }
 }
 
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl FromStr for NodeId {
     type Err = IdError;
 
@@ -185,6 +161,25 @@ pub(crate) fn parse_hex(s: &str) -> Result<[u8; 32], IdError> {
     hex::decode_to_slice(s, &mut bytes).map_err(|_| IdError::NotHex)?;
     Ok(bytes)
 }
+
+/// `Display` and `Debug` as the hexadecimal digits of the bytes that it wraps.
+macro_rules! shown_as_hex {
+    ($($ty:ty),+ $(,)?) => {$(
+        impl std::fmt::Display for $ty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+        impl std::fmt::Debug for $ty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+pub(crate) use shown_as_hex;
+
+shown_as_hex!(Digest, NodeId);
 
 /// Serde by way of `Display` and `FromStr`: what is shown is what is signed.
 macro_rules! serde_as_text {

@@ -53,6 +53,13 @@ pub struct Announcement {
     pub bytes: u64,
 }
 
+impl Announcement {
+    /// That of a document, as its envelope's JSON.
+    pub fn of(kind: Spreading, json: &[u8]) -> Self {
+        Self { kind, id: Digest::of(json), bytes: json.len() as u64 }
+    }
+}
+
 /// Bytes that belong to an ask or a reply of a round and are too many to travel beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

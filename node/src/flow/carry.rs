@@ -246,10 +246,8 @@ impl Carrier {
             }
             Some(_) => self.blocking(move || node.redeem(&parcel.bytes, now())).await?,
             None => {
-                let id = Digest::of(&parcel.bytes);
-                let announcement =
-                    Announcement { kind: Spreading::Batch, id, bytes: parcel.bytes.len() as u64 };
-                let held = node.documents.contains(&id);
+                let announcement = Announcement::of(Spreading::Batch, &parcel.bytes);
+                let held = node.documents.contains(&announcement.id);
                 self.blocking(move || node.accept(Spreading::Batch, &parcel.bytes, now())).await?;
                 Some(announcement).filter(|_| !held)
             }

@@ -9,11 +9,10 @@ pub use under::To;
 use std::{collections::BTreeSet, sync::PoisonError};
 
 use hedgerow_protocol::{
-    document::{Envelope, Signed},
     id::{Digest, NodeId},
     indicator::{
-        Checks, IdSpace, ObjectProof, Observable, ObservableKind, Pattern, SealedBatch, SignedBatch,
-        StixObject, Tlp, lint_against, objection, sealed::open,
+        Checks, IdSpace, ObjectProof, Observable, ObservableKind, Pattern, SignedBatch, StixObject, Tlp,
+        lint_against, objection,
     },
     time::Timestamp,
     wire::{Announcement, Spreading},
@@ -299,12 +298,7 @@ impl Node {
         let mut to = BTreeSet::new();
         for document in self.documents.of(Spreading::Batch, self.id()) {
             let json = self.documents.read(&document)?.unwrap_or_default();
-            if !is_sealed(&json) {
-                continue;
-            }
-            let sealed: Signed<SealedBatch> =
-                Envelope::from_json(&json).and_then(Envelope::open).map_err(NodeError::invalid)?;
-            let Some(opened) = open(&sealed, &json, self.secret()).map_err(NodeError::invalid)? else {
+            let Some(opened) = is_sealed(&json).then(|| self.unseal(&json)).transpose()?.flatten() else {
                 continue;
             };
             if opened.batch.items().iter().any(|item| item.object.id() == id) {

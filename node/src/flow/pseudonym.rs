@@ -2,7 +2,7 @@
 
 use hedgerow_protocol::{
     document::{Charter, Document, Envelope, Member, NodeSecret, PseudonymPolicy, Signed},
-    id::{Digest, Id, NodeId},
+    id::{Id, NodeId},
     indicator::SignedBatch,
     limits,
     pseudonym::{Element, Enrolled, Token, Voucher, VouchingKey, open_token},
@@ -22,12 +22,12 @@ use crate::{
 pub struct Standing {
     /// Members that vouched for it, as this node knows.
     pub vouchers: usize,
+    /// How many must.
+    pub needed: u32,
     /// Names of members that this node has no token of yet. Tokens are handed in once every member has those of all.
     pub without_token: Vec<String>,
     /// Names of members that have not said yet that they have every token.
     pub not_enrolled: Vec<String>,
-    /// How many must.
-    pub needed: u32,
     /// Batches that were published under it and have not come back from the others yet.
     pub outgoing: usize,
 }
@@ -159,7 +159,7 @@ impl Node {
         let signed = Signed::new(voucher, self.secret()).map_err(NodeError::input)?;
         let json = signed.envelope().to_json().map_err(NodeError::input)?;
         let new = self.pseudonyms.vouched(&self.documents, pseudonym, self.id(), &json)?;
-        Ok(new.then(|| told(Spreading::Voucher, &json)))
+        Ok(new.then(|| Announcement::of(Spreading::Voucher, &json)))
     }
 
     /// Says that this node has a token of every member, once it has: what to announce.
@@ -176,7 +176,7 @@ impl Node {
         let signed = Signed::new(enrolled, self.secret()).map_err(NodeError::input)?;
         let json = signed.envelope().to_json().map_err(NodeError::input)?;
         let new = self.pseudonyms.enrolled(&self.documents, self.id(), &json)?;
-        Ok(new.then(|| told(Spreading::Enrolled, &json)))
+        Ok(new.then(|| Announcement::of(Spreading::Enrolled, &json)))
     }
 
     /// Takes in the word of another member that it has every token.
@@ -221,11 +221,6 @@ impl Node {
         }
         Ok(())
     }
-}
-
-/// A document as it is announced.
-fn told(kind: Spreading, json: &[u8]) -> Announcement {
-    Announcement { kind, id: Digest::of(json), bytes: json.len() as u64 }
 }
 
 /// A member says such a thing once: what it says again is not kept, or it could be made to fill everybody's room.

@@ -1,39 +1,33 @@
 //! Documents that were refused, and are not fetched again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use hedgerow_protocol::id::{Digest, NodeId};
 
 /// Most refused documents remembered; beyond it the memory is cleared and they may be fetched once more.
 const REFUSED: usize = 10_000;
 
-/// What is remembered of them.
+/// What is remembered of them: the key that signed it, where that is a pseudonym that too few members vouched for, as far as
+/// was known; none if it was refused for good.
 #[derive(Default)]
-pub(super) struct Refused {
-    for_good: HashSet<Digest>,
-    /// By the key that signed them: pseudonyms that too few members vouch for, as far as was known.
-    of_nobody: HashMap<NodeId, HashSet<Digest>>,
-}
+pub(super) struct Refused(HashMap<Digest, Option<NodeId>>);
 
 impl Refused {
     pub(super) fn contains(&self, id: &Digest) -> bool {
-        self.for_good.contains(id) || self.of_nobody.values().any(|ids| ids.contains(id))
+        self.0.contains_key(id)
     }
 
     /// Remembers one; until its signer is known, if that is what it lacks.
     pub(super) fn add(&mut self, id: Digest, of_nobody: Option<NodeId>) {
-        if self.for_good.len() + self.of_nobody.values().map(HashSet::len).sum::<usize>() >= REFUSED {
-            *self = Self::default();
+        if self.0.len() >= REFUSED {
+            self.0.clear();
         }
-        match of_nobody {
-            Some(signer) => self.of_nobody.entry(signer).or_default().insert(id),
-            None => self.for_good.insert(id),
-        };
+        self.0.insert(id, of_nobody);
     }
 
     /// Forgets those of keys that are known now.
     pub(super) fn retry(&mut self, known: impl Fn(&NodeId) -> bool) {
-        self.of_nobody.retain(|signer, _| !known(signer));
+        self.0.retain(|_, signer| !signer.is_some_and(|signer| known(&signer)));
     }
 }
 

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use hedgerow_protocol::{
     codec::CodecError,
     document::{Envelope, Signed},
-    id::Digest,
     id::NodeId,
     release::Release,
     statistic::{Mode, Plan, Query},
@@ -166,8 +165,7 @@ impl Service {
 
     async fn publish_release(&self, release: &Signed<Release>) -> Result<(), NodeError> {
         let json = release.envelope().to_json().map_err(NodeError::input)?;
-        let announcement =
-            Announcement { kind: Spreading::Release, id: Digest::of(&json), bytes: json.len() as u64 };
+        let announcement = Announcement::of(Spreading::Release, &json);
         self.node.accept(Spreading::Release, &json, now())?;
         self.announce(vec![announcement]).await;
         Ok(())

@@ -424,8 +424,8 @@ impl Spread {
         let node = Arc::clone(&self.node);
         let accepted = tokio::task::spawn_blocking(move || {
             // Asked before: its last voucher may come while it is looked at.
-            let of_nobody = Some(kind).filter(|kind| *kind == Spreading::Batch);
-            let of_nobody = of_nobody.and_then(|_| node.of_nobody_known(&json));
+            let may_be = kind == Spreading::Batch && json.len() <= limits::CARRIED_BYTES;
+            let of_nobody = may_be.then(|| node.of_nobody_known(&json)).flatten();
             let accepted = node.accept(kind, &json, now());
             let refused = accepted.as_ref().is_err_and(|error| error.class == Class::Refused);
             (accepted, of_nobody.filter(|_| refused))

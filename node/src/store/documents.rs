@@ -203,9 +203,9 @@ impl Documents {
         json: &[u8],
         room: Room,
     ) -> Result<Option<Staged<'_>>, StoreError> {
-        let id = Digest::of(json);
         let held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.place.contains_key(&id) {
+        let announcement = Announcement::of(kind, json);
+        if held.place.contains_key(&announcement.id) {
             return Ok(None);
         }
         let share = held.by.get(&from).copied().unwrap_or_default();
@@ -214,7 +214,6 @@ impl Documents {
             return Err(StoreError::Share);
         }
         let (first_part, parts) = put_parts(txn, json)?;
-        let announcement = Announcement { kind, id, bytes: json.len() as u64 };
         let dated = Some(dated(json).unwrap_or(Timestamp::EPOCH));
         let entry = StoredDocument { announcement, from: Some(from), dated, first_part, parts };
         let value = serde_json::to_vec(&entry).map_err(|_| StoreError::Damaged("a document's entry"))?;

@@ -159,8 +159,8 @@ pub struct PseudonymPolicy {
     /// k: how many members must vouch for a pseudonym before anybody takes in what it signed. Of n members c who collude have no
     /// more than c pseudonyms while k > c (n + 1) / (c + 1).
     pub vouchers: u32,
-    /// Over how many seconds a member spreads the handing in of its tokens. Who hands in one just after it was issued can be
-    /// guessed; a longer time hides it among more members.
+    /// Over how many seconds, from when all have enrolled, a member spreads the handing in of its tokens. Who was away at that
+    /// moment and comes late can be guessed; a longer time hides it among the others.
     pub delay_seconds: u32,
 }
 

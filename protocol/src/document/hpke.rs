@@ -9,8 +9,13 @@ use hpke::{
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::NodeSecret;
-use crate::id::NodeId;
+use super::{Charter, NodeSecret};
+use crate::id::{Id, NodeId};
+
+/// What binds something to a charter and one of its members: the 32 bytes of either.
+pub(crate) fn bound(charter: &Id<Charter>, member: &NodeId) -> Vec<u8> {
+    [charter.digest().as_bytes().as_slice(), member.as_bytes()].concat()
+}
 
 /// What sealing adds: an encapsulated X25519 key and a tag.
 pub(crate) const OVERHEAD: usize = 32 + 16;

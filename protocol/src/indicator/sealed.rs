@@ -96,11 +96,6 @@ pub struct Opened {
     pub batch: SignedBatch,
 }
 
-/// What binds keys and content to charter and signer.
-fn associated(charter: &Id<Charter>, signer: &NodeId) -> Vec<u8> {
-    [charter.digest().as_bytes().as_slice(), signer.as_bytes()].concat()
-}
-
 /// Seals linted TLP:RED objects for `to`, and for the signer: the documents that travel, each with what it opens to.
 pub fn seal<R: CryptoRng>(
     linted: Linted,
@@ -119,7 +114,7 @@ pub fn seal<R: CryptoRng>(
     if to.len() > limits::SEALED_KEYS {
         return Err(Flaw::new("to", format!("at most {} members", limits::SEALED_KEYS)).into());
     }
-    let aad = associated(&charter, &secret.node_id());
+    let aad = hpke::bound(&charter, &secret.node_id());
     let mut sealed = Vec::new();
     for batch in SignedBatch::documents(linted, charter, published_at, secret, limits::SEALED_BATCH_BYTES)? {
         let batch = String::from_utf8(batch).map_err(|_| CodecError::Unwritable)?;
@@ -165,7 +160,7 @@ pub fn open(
 ) -> Result<Option<Opened>, BatchError> {
     let signer = sealed.sole_signer()?;
     let SealedBatch { charter, keys, content, .. } = sealed.document();
-    let aad = associated(charter, &signer);
+    let aad = hpke::bound(charter, &signer);
     let Some(key) = keys.iter().find_map(|wrapped| hpke::open(secret, INFO, &wrapped.0, &aad)) else {
         return Ok(None);
     };
@@ -257,7 +252,7 @@ mod tests {
         let to = vec![secret(3).node_id()];
         let mut plain = serde_json::to_vec(&Content { to, batch: &batch }).unwrap();
         plain.resize(ROUND, b' ');
-        let aad = associated(&made.batch.charter(), &secret(2).node_id());
+        let aad = hpke::bound(&made.batch.charter(), &secret(2).node_id());
         let cipher = XChaCha20Poly1305::new(&[7; 32].into());
         let body = cipher.encrypt(&XNonce::from([0; NONCE]), Payload { msg: &plain, aad: &aad }).unwrap();
         let mut rng = StdRng::seed_from_u64(2);

@@ -9,6 +9,7 @@ use super::{cyber, merkle, observable::Observable, pattern::Pattern, pattern::Pa
 use crate::{document::NodeSecret, id::Digest, time::Timestamp};
 
 mod instant;
+mod says;
 #[cfg(test)]
 mod tests;
 
@@ -430,78 +431,6 @@ impl StixObject {
         Observable::of_object(self.kind(), &self.map)
     }
 
-    /// Name and description, for people.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
-        ["name", "description"].into_iter().filter_map(|key| self.map.get(key)?.as_str())
-    }
-
-    /// Every text that people write: name, description, what a note says, other names, and the text of what is linked.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        const TEXTS: [&str; 11] = [
-            "name",
-            "description",
-            "abstract",
-            "content",
-            "explanation",
-            "contact_information",
-            "display_name",
-            "statement",
-            "objective",
-            "aliases",
-            "authors",
-        ];
-        TEXTS.into_iter().filter_map(|key| self.map.get(key)).flat_map(|value| {
-            let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            value.as_str().into_iter().chain(list.iter().filter_map(Value::as_str))
-        })
-    }
-
-    /// Every text in it that says something: all but ids, times and the words of closed and open vocabularies.
-    pub fn says(&self) -> impl Iterator<Item = &str> {
-        const STRUCTURE: [&str; 24] = [
-            "type",
-            "spec_version",
-            "id",
-            "created",
-            "modified",
-            "created_by_ref",
-            "object_marking_refs",
-            "granular_markings",
-            "lang",
-            "valid_from",
-            "valid_until",
-            "first_seen",
-            "last_seen",
-            "pattern_type",
-            "indicator_types",
-            "malware_types",
-            "threat_actor_types",
-            "infrastructure_types",
-            "report_types",
-            "tool_types",
-            "kill_chain_phases",
-            "relationship_type",
-            "identity_class",
-            "object_refs",
-        ];
-        let mut found = Vec::new();
-        let said = self.map.iter().filter(|(key, _)| !STRUCTURE.contains(&key.as_str()));
-        said.for_each(|(_, value)| strings(value, &mut found));
-        found.into_iter()
-    }
-
-    /// Every id that it or a part of it refers to, but for those of TLP labels.
-    pub fn refers_to(&self) -> impl Iterator<Item = &str> {
-        let mut found = Vec::new();
-        referred(&self.map, &mut found);
-        found.into_iter().filter(|id| Tlp::of_marking(id).is_none())
-    }
-
-    /// The ids in a list property, such as `object_refs`.
-    pub fn references(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.map.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-    }
-
     /// Its TLP label, the strictest if it has several; a label of a part of it (STIX 2.1 §7.2.3) is one of the whole.
     pub fn tlp(&self) -> Option<Tlp> {
         let parts = self.map.get("granular_markings").and_then(Value::as_array).into_iter().flatten();
@@ -566,30 +495,6 @@ impl<'de> Deserialize<'de> for StixObject {
             return Err(de::Error::custom(StixError::TooLarge));
         }
         Ok(object)
-    }
-}
-
-/// The texts under every key that names ids, at any depth.
-fn referred<'v>(map: &'v Map<String, Value>, found: &mut Vec<&'v str>) {
-    for (key, value) in map {
-        match value {
-            _ if key.ends_with("_ref") || key.ends_with("_refs") => strings(value, found),
-            Value::Object(map) => referred(map, found),
-            Value::Array(list) => {
-                list.iter().filter_map(Value::as_object).for_each(|map| referred(map, found))
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Every string in a value, at any depth.
-fn strings<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
-    match value {
-        Value::String(text) => found.push(text),
-        Value::Array(list) => list.iter().for_each(|value| strings(value, found)),
-        Value::Object(map) => map.values().for_each(|value| strings(value, found)),
-        _ => {}
     }
 }
 

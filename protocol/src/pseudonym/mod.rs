@@ -11,7 +11,7 @@ mod token;
 mod voucher;
 
 use crate::{
-    document::{Charter, NodeSecret},
+    document::{Charter, NodeSecret, hpke::bound},
     id::{Id, NodeId},
 };
 
@@ -22,10 +22,8 @@ pub use voucher::{Enrolled, Known, Voucher, shown};
 /// same. With another for each parcel, members who collude would see some come from it, sooner or later, and by their number
 /// tell them from those that it only carries (Wright, Adler, Levine, Shields 2003). Nobody else knows the order.
 pub fn first_carriers(secret: &NodeSecret, charter: &Id<Charter>, members: &mut [NodeId]) {
-    members.sort_by_cached_key(|member| {
-        let context = [charter.digest().as_bytes().as_slice(), member.as_bytes()].concat();
-        secret.derive("hedgerow carrier 1", &context).to_vec()
-    });
+    members
+        .sort_by_cached_key(|member| secret.derive("hedgerow carrier 1", &bound(charter, member)).to_vec());
 }
 
 #[cfg(test)]

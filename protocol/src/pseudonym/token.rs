@@ -18,7 +18,7 @@ use crate::{
         Charter, NodeSecret,
         hpke::{self, To},
     },
-    id::{Id, IdError, NodeId, parse_hex, serde_as_text},
+    id::{Id, IdError, NodeId, parse_hex, serde_as_text, shown_as_hex},
 };
 
 const TOKEN: usize = 64;
@@ -56,18 +56,6 @@ impl Element {
     }
 }
 
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl FromStr for Element {
     type Err = IdError;
 
@@ -76,6 +64,7 @@ impl FromStr for Element {
     }
 }
 
+shown_as_hex!(Element);
 serde_as_text!(Element);
 
 /// What a member made of a blinded element, with the proof that it did so with its key (DLEQ, RFC 9497 §2.2).
@@ -99,7 +88,7 @@ impl fmt::Debug for Token {
 
 /// What the function is computed of.
 fn input(charter: &Id<Charter>, pseudonym: &NodeId) -> Vec<u8> {
-    [INFO, charter.digest().as_bytes(), pseudonym.as_bytes()].concat()
+    [INFO, &hpke::bound(charter, pseudonym)].concat()
 }
 
 /// The key with which a member evaluates.
@@ -149,7 +138,7 @@ impl Asking {
     pub fn begin(secret: &NodeSecret, charter: &Id<Charter>, issuer: &NodeId) -> Result<Self, TokenError> {
         let pseudonym = secret.pseudonym(charter).node_id();
         let input = input(charter, &pseudonym);
-        let context = [charter.digest().as_bytes().as_slice(), issuer.as_bytes()].concat();
+        let context = hpke::bound(charter, issuer);
         let mut rng = ChaCha20Rng::from_seed(*secret.derive("hedgerow blind 1", &context));
         let begun = VoprfClient::blind(&input, &mut rng).map_err(|_| TokenError::Key)?;
         let blinded = Element::of(&begun.message.serialize()).map_err(|_| TokenError::Key)?;
@@ -195,7 +184,7 @@ impl Token {
         rng: &mut R,
     ) -> Result<Vec<u8>, TokenError> {
         let plain = Zeroizing::new([pseudonym.as_bytes().as_slice(), &self.0].concat());
-        let aad = [charter.digest().as_bytes().as_slice(), issuer.as_bytes()].concat();
+        let aad = hpke::bound(charter, issuer);
         hpke::seal(&To::Member(issuer), INFO, &plain, &aad, rng).map_err(|_| TokenError::Sealing)
     }
 }
@@ -208,7 +197,7 @@ pub fn open_token(secret: &NodeSecret, charter: &Id<Charter>, sealed: &[u8]) -> 
     if sealed.len() != SEALED {
         return None;
     }
-    let aad = [charter.digest().as_bytes().as_slice(), secret.node_id().as_bytes()].concat();
+    let aad = hpke::bound(charter, &secret.node_id());
     let plain = hpke::open(secret, INFO, sealed, &aad)?;
     let (pseudonym, token) = plain.split_first_chunk::<32>()?;
     Some((NodeId::from_bytes(*pseudonym).ok()?, Token::from_bytes(token)?))
@@ -233,6 +222,14 @@ mod tests {
         (asking, evaluation, key.public().unwrap())
     }
 
+    /// A token of member 2 for the pseudonym of member 1.
+    fn given() -> (Id<Charter>, NodeId, Token) {
+        let charter = signed_charter(5).id();
+        let (asking, evaluation, public) = asked(1, 2);
+        let pseudonym = secret(1).pseudonym(&charter).node_id();
+        (charter, pseudonym, asking.finish(&evaluation, &public).unwrap())
+    }
+
     #[test]
     fn a_key_and_an_output_are_those_of_rfc_9497() {
         // Appendix A.1.2: seed of 32 times 0xa3, key info "test key", input 0x00.
@@ -250,18 +247,16 @@ mod tests {
 
     #[test]
     fn a_token_is_known_again_by_its_issuer_for_its_pseudonym_alone() {
-        let charter = signed_charter(5).id();
-        let (asking, evaluation, public) = asked(1, 2);
-        let token = asking.finish(&evaluation, &public).unwrap();
-        let pseudonym = secret(1).pseudonym(&charter).node_id();
+        let (charter, pseudonym, token) = given();
         let issuer = VouchingKey::of(&secret(2)).unwrap();
         assert!(issuer.issued(&token, &charter, &pseudonym));
         assert!(!issuer.issued(&token, &charter, &secret(3).node_id()), "another's pseudonym");
         assert!(!issuer.issued(&token, &signed_charter(6).id(), &pseudonym), "another federation");
         assert!(!VouchingKey::of(&secret(3)).unwrap().issued(&token, &charter, &pseudonym), "another issuer");
         // Asked again it is the same question; asked of another it shows no likeness.
-        assert_eq!(asked(1, 2).0.blinded(), asking.blinded());
-        assert_ne!(asked(1, 3).0.blinded(), asking.blinded());
+        let blinded = |issuer| asked(1, issuer).0.blinded();
+        assert_eq!(blinded(2), blinded(2));
+        assert_ne!(blinded(2), blinded(3));
     }
 
     #[test]
@@ -279,10 +274,7 @@ mod tests {
 
     #[test]
     fn a_sealed_token_opens_for_its_issuer_alone() {
-        let charter = signed_charter(5).id();
-        let (asking, evaluation, public) = asked(1, 2);
-        let token = asking.finish(&evaluation, &public).unwrap();
-        let pseudonym = secret(1).pseudonym(&charter).node_id();
+        let (charter, pseudonym, token) = given();
         let sealed = token.seal(&pseudonym, &charter, &secret(2).node_id(), &mut rng()).unwrap();
         let (found, opened) = open_token(&secret(2), &charter, &sealed).unwrap();
         assert_eq!((found, opened.as_bytes()), (pseudonym, token.as_bytes()));

@@ -51,7 +51,7 @@ impl Wares {
     }
 
     pub(crate) fn add_as(&mut self, kind: Spreading, json: Vec<u8>) -> Announcement {
-        let announcement = Announcement { kind, id: Digest::of(&json), bytes: json.len() as u64 };
+        let announcement = Announcement::of(kind, &json);
         self.documents.insert(announcement.id, json);
         self.listed.push(announcement.clone());
         announcement

@@ -22,11 +22,14 @@ impl Node {
             return self.take_sealed(json, now);
         }
         let batch = SignedBatch::open(json).map_err(NodeError::invalid)?;
-        self.is_acceptable(batch.signer(), batch.charter(), batch.published_at(), now)?;
+        // Before its vouchers are asked for: no pseudonym signs such a one.
         let by_name = self.federation()?.charter.document().member(&batch.signer()).is_some();
         if !by_name && json.len() > limits::CARRIED_BYTES {
-            return Err(NodeError::invalid("a batch of a pseudonym is longer than may be carried"));
+            return Err(NodeError::invalid(
+                "a batch is signed by no member, and longer than one of a pseudonym",
+            ));
         }
+        self.is_acceptable(batch.signer(), batch.charter(), batch.published_at(), now)?;
         if batch.tlp() > self.federation()?.charter.document().tlp {
             return Err(NodeError::invalid("a batch is under a stricter label than the charter allows"));
         }

@@ -198,11 +198,7 @@ impl Node {
                 pattern: String::new(),
                 reason: why.to_string(),
             }));
-            announcements.push(Announcement {
-                kind: Spreading::Batch,
-                id: batch.id(),
-                bytes: json.len() as u64,
-            });
+            announcements.push(Announcement::of(Spreading::Batch, &json));
         }
         Ok(announcements)
     }

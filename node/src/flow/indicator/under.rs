@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use hedgerow_protocol::{
     id::NodeId,
-    indicator::{SealedBatch, SignedBatch, StixObject, cyber::is_observable, sealed::open},
+    indicator::{Opened, SealedBatch, SignedBatch, StixObject, cyber::is_observable, sealed::open},
     wire::Spreading,
 };
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,9 @@ impl Node {
     ) -> Result<Ties, NodeError> {
         let mut ties = Ties::default();
         let Ok(own) = self.pseudonym() else { return Ok(ties) };
-        let under = self.signed_by(&own.id)?;
+        // What waits first: what comes back while this goes on is then seen twice, and never not at all.
         let posted = self.pseudonyms.posted()?;
+        let under = self.signed_by(&own.id)?;
         let signs = about.clone().any(|(key, _)| key == Key::Pseudonym);
         ties.used = !under.is_empty() || !posted.is_empty() || signs;
         if !ties.used {
@@ -110,14 +111,16 @@ impl Node {
         let mut batches = Vec::new();
         for document in self.documents.of(Spreading::Batch, *key) {
             let json = self.documents.read(&document)?.unwrap_or_default();
-            if !is_sealed(&json) {
-                batches.push(SignedBatch::open(&json).map_err(NodeError::invalid)?);
-            } else if let Some(opened) =
-                open(&read::<SealedBatch>(&json)?, &json, self.secret()).map_err(NodeError::invalid)?
-            {
-                batches.push(opened.batch);
+            match is_sealed(&json) {
+                true => batches.extend(self.unseal(&json)?.map(|opened| opened.batch)),
+                false => batches.push(SignedBatch::open(&json).map_err(NodeError::invalid)?),
             }
         }
         Ok(batches)
+    }
+
+    /// A sealed batch that is held, opened; none if it is not for this node.
+    pub(super) fn unseal(&self, json: &[u8]) -> Result<Option<Opened>, NodeError> {
+        open(&read::<SealedBatch>(json)?, json, self.secret()).map_err(NodeError::invalid)
     }
 }

@@ -251,3 +251,21 @@ fn a_later_version_that_came_in_while_the_first_was_on_its_way_stays_and_goes_ou
     import(&a, "2025-01-04T03:04:05Z");
     assert_eq!(a.publish(Some(Tlp::Green), true, now()).unwrap().0.batches, 0, "it is revoked");
 }
+
+#[test]
+fn a_batch_of_nobody_that_is_longer_than_one_of_a_pseudonym_is_a_fault_of_whoever_hands_it_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, ..] = federation(dir.path());
+    let stranger = NodeSecret::from_seed(&[9; 32]);
+    let of = |count: usize| {
+        let name = |n| Observable::guess(&format!("evil{n}.example")).unwrap();
+        let objects = (0..count).map(|n| StixObject::indicator(&name(n), None, None, now())).collect();
+        let linted = lint_against(objects, Tlp::Green, true, &Checks::default()).0;
+        SignedBatch::sign(linted, a.charter().unwrap().id(), now(), &stranger).unwrap().remove(0).1
+    };
+    let class = |json: &[u8]| a.accept(Spreading::Batch, json, now()).unwrap_err().class;
+    assert_eq!(class(&of(1)), Class::Refused, "its vouchers may be on their way");
+    let long = of(400);
+    assert!(long.len() > limits::CARRIED_BYTES);
+    assert_eq!(class(&long), Class::Invalid);
+}
