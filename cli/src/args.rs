@@ -132,6 +132,10 @@ pub(crate) enum Command {
         /// Whether reading, exporting and erasing records asks for a reason: yes or no.
         #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
         require_reason: Option<bool>,
+        /// Fewest members who must have published an indicator, each its own, before it is exported to what alarms or
+        /// blocks: mvt, hosts, rpz. 0 for no such bound.
+        #[arg(long, value_name = "MEMBERS")]
+        corroborated: Option<usize>,
     },
     /// Lock the running node: it answers the federation and does nothing else without a key.
     Lock,

@@ -24,7 +24,7 @@ use std::{
 };
 
 use hedgerow_node::{
-    api::{Command, Outcome, Status, library::LibraryCommand, socket},
+    api::{Command, Given, Outcome, Status, library::LibraryCommand, socket},
     flow::indicator::To,
     net::{Inbound, NetConfig, Network, Peer},
     node::now,
@@ -124,7 +124,7 @@ fn holds(home: &Path, id: &str) -> bool {
 fn draft(federation: &Federation, node: &Path, value: &str) -> String {
     let file = federation.dir().join("indicator.txt");
     fs::write(&file, format!("{value}\n")).unwrap();
-    call(node, &Command::IndicatorImport { path: file, format: None });
+    call(node, &Command::IndicatorImport { path: file, format: None, given: Given::default() });
     let Outcome::Indicators(listed) = call(node, &Command::IndicatorList) else { panic!("no list") };
     listed.into_iter().find(|i| i.what.ends_with(value)).unwrap().id
 }

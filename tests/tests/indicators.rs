@@ -112,6 +112,105 @@ fn a_draft_without_a_label_stays_and_each_goes_under_its_own() {
 }
 
 #[test]
+fn a_file_is_given_a_label_and_an_end_and_says_its_own_where_it_has_them() {
+    let federation = Federation::new(1, &[]);
+    let node = &federation.nodes[0];
+    let table = "value;tlp;valid_until\nnone.evil.example;;\nown.evil.example;TLP:AMBER;2031-01-02\n\
+                 past.evil.example;clear;2020-01-02\n";
+    let table = file(&federation, "table.csv", table);
+    let given = ["indicator", "import", &table, "--tlp", "green", "--expires", "2030-01-02"];
+    let report = node.json(&given);
+    assert_eq!(report["stored"], 3, "{report}");
+    assert_eq!(node.json(&given)["duplicates"], 3, "read again, it says nothing new");
+    node.json(&["indicator", "publish"]);
+    let csv = node.json(&["indicator", "export", "--format", "csv", "--members"]);
+    let mut rows: Vec<Vec<&str>> =
+        csv["text"].as_str().unwrap().lines().skip(1).map(|line| line.split(',').collect()).collect();
+    rows.sort();
+    let said: Vec<_> = rows.iter().map(|row| (row[1], row[2], &row[5][..10])).collect();
+    assert_eq!(
+        said,
+        [
+            ("none.evil.example", "green", "2030-01-02"),
+            ("own.evil.example", "amber", "2031-01-02"),
+            // Over before it began here: it has no end.
+            ("past.evil.example", "green", "2030-01-02"),
+        ]
+    );
+    // What is longer listed is longer looked for: a next version.
+    eventually("a second passes", || {
+        node.json(&["indicator", "import", &table, "--tlp", "green", "--expires", "2032-01-02"])["stored"]
+            == 2
+    });
+    node.json(&["indicator", "publish"]);
+    let csv = node.json(&["indicator", "export", "--format", "csv"]);
+    assert_eq!(csv["text"].as_str().unwrap().matches("2032-01-02").count(), 2, "{csv}");
+    let bad = node.run(&["indicator", "import", &table, "--expires", "2030-02-30"]);
+    assert_eq!(bad.code, Some(2), "no such day");
+}
+
+#[test]
+fn what_members_say_each_for_itself_is_counted_and_policy_asks_for_it_before_anybody_is_alarmed() {
+    let federation = Federation::new(2, &["--quorum", "2"]);
+    let [first, second] = &federation.nodes[..] else { panic!("two nodes") };
+    let _serving = federation.serve();
+    // The same bundle at both: its ids belong to the first who publishes them.
+    let objects: Vec<Value> = ["a.evil.example", "b.evil.example"]
+        .iter()
+        .zip(1..)
+        .map(|(host, n)| {
+            json!({
+                "type": "indicator", "spec_version": "2.1", "id": format!("indicator--7d3b2b3a-6a04-4e9b-9d0a-{n:012}"),
+                "created": "2025-01-02T03:04:05.000Z", "modified": "2025-01-02T03:04:05.000Z",
+                "valid_from": "2025-01-02T03:04:05.000Z", "pattern_type": "stix", "name": "Made-up Agent",
+                "description": "in the first group's words", "pattern": format!("[domain-name:value = '{host}']"),
+            })
+        })
+        .collect();
+    let bundle =
+        json!({ "type": "bundle", "id": "bundle--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c001", "objects": objects });
+    let bundle = file(&federation, "bundle.json", &bundle.to_string());
+    import(first, &bundle);
+    first.json(&["indicator", "publish", "--tlp", "green"]);
+    eventually("it arrives", || listed(second).len() == 2);
+    assert_eq!(import(second, &bundle)["duplicates"], 2);
+    let mvt = |node: &Node, more: &[&str]| {
+        let args = [&["indicator", "export", "--format", "mvt"], more].concat();
+        let text = node.json(&args)["text"].as_str().unwrap().to_owned();
+        ["a.evil.example", "b.evil.example"].map(|host| text.contains(host))
+    };
+    second.json(&["policy", "--corroborated", "2"]);
+    assert_eq!(second.json(&["policy"]), json!({ "require_reason": false, "corroborated": 2 }));
+    assert_eq!(mvt(second, &[]), [false, false]);
+    assert_eq!(mvt(first, &[]), [true, true], "a policy is one node's");
+    assert_eq!(listed(second).len(), 2, "a list alarms nobody by itself");
+    // One by one, or whatever of a file others published.
+    let id = objects[0]["id"].as_str().unwrap();
+    assert_eq!(second.json(&["indicator", "corroborate", id])["stored"], 1);
+    second.json(&["indicator", "publish"]);
+    assert_eq!(mvt(second, &[]), [true, false]);
+    assert_eq!(mvt(second, &["--corroborated", "1"]), [true, false], "an option does not loosen the policy");
+    let twice =
+        second.json(&["indicator", "corroborate", id, "indicator--7d3b2b3a-6a04-4e9b-9d0a-0f2b35a2c009"]);
+    assert_eq!(
+        (&twice["duplicates"], twice["rejected"].as_array().unwrap().len()),
+        (&json!(1), 1),
+        "{twice}"
+    );
+    let again = second.json(&["indicator", "import", &bundle, "--corroborate"]);
+    assert_eq!((&again["stored"], &again["duplicates"]), (&json!(1), &json!(1)), "{again}");
+    second.json(&["indicator", "publish", "--tlp", "green"]);
+    assert_eq!(mvt(second, &[]), [true, true]);
+    eventually("the first hears it", || {
+        let two = first.json(&["indicator", "export", "--format", "stix", "--corroborated", "2"]);
+        two["written"] == 4
+    });
+    // It says what to look for, in nobody else's words.
+    let all = first.json(&["indicator", "export", "--format", "stix"]);
+    assert_eq!(all["text"].as_str().unwrap().matches("in the first group's words").count(), 2);
+}
+
+#[test]
 fn red_reaches_those_it_is_sealed_for_through_members_who_cannot_read_it() {
     let federation = Federation::new(3, &["--quorum", "2"]);
     let [from, to, other] = &federation.nodes[..] else { panic!("three nodes") };

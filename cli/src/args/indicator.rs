@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use hedgerow_node::{api::ForeignChoice, store::Landing};
-use hedgerow_protocol::{indicator::Tlp, time::Day};
+use hedgerow_protocol::{
+    indicator::Tlp,
+    time::{Day, Timestamp},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Indicator {
@@ -16,6 +19,21 @@ pub(crate) enum Indicator {
         /// stix, misp, csv, list or text; told from the file if not given.
         #[arg(long)]
         format: Option<String>,
+        /// Label for what in it has none, or a freer one.
+        #[arg(long)]
+        tlp: Option<Tlp>,
+        /// Use what in it says no end itself for so many days from now, or until a day: 90, or 2027-03-31.
+        #[arg(long, value_name = "DAYS|DAY", value_parser = expiry)]
+        expires: Option<Expiry>,
+        /// Say what another member published already, too, under ids of this group's own.
+        #[arg(long)]
+        corroborate: bool,
+    },
+    /// Say what another member published, too: makes drafts of it under ids of this group's own.
+    Corroborate {
+        /// Their STIX ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
     },
     /// Publish every draft to the federation.
     Publish {
@@ -114,6 +132,31 @@ pub(crate) enum Indicator {
     /// Look at what came from outside the federation: adopt it as drafts, or drop it.
     #[command(subcommand)]
     Foreign(Foreign),
+}
+
+/// Until when something is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// So many days from now.
+    Days(u32),
+    /// Until the beginning of a day.
+    On(Day),
+}
+
+impl Expiry {
+    /// The moment.
+    pub(crate) fn from(self, now: Timestamp) -> anyhow::Result<Timestamp> {
+        match self {
+            Self::Days(days) => Ok(now.plus_seconds(i64::from(days) * 24 * 3600)),
+            Self::On(day) => format!("{day}T00:00:00Z").parse().context("this day has no beginning"),
+        }
+    }
+}
+
+fn expiry(text: &str) -> Result<Expiry, String> {
+    let days = text.parse().ok().filter(|days| (1..=36_500).contains(days)).map(Expiry::Days);
+    let day = || text.parse().ok().map(Expiry::On);
+    days.or_else(day).ok_or_else(|| "days from now, such as 90, or a day, such as 2027-03-31".into())
 }
 
 #[derive(Debug, Subcommand)]

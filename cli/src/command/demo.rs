@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use hedgerow_node::{
     api::{
-        Command, ImportOptions, IndicatorsImported, Outcome, Question, Status, library::LibraryCommand,
-        socket,
+        Command, Given, ImportOptions, IndicatorsImported, Outcome, Question, Status,
+        library::LibraryCommand, socket,
     },
     flow::{
         indicator::{Published, To},
@@ -320,7 +320,7 @@ fn publish(dir: &Path, demo: &Demo, talk: &Talk) -> anyhow::Result<Arrival> {
     };
     let first = home(dir, 0);
     let Outcome::IndicatorsImported(IndicatorsImported { read, stored, rejected, .. }) =
-        call(&first, &Command::IndicatorImport { path: file, format: None })?
+        call(&first, &Command::IndicatorImport { path: file, format: None, given: Given::default() })?
     else {
         bail!("the indicators were not imported")
     };

@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::{
-    api::{Command, Outcome, PullFrom},
+    api::{Command, Given, IndicatorsImported, Outcome, PullFrom},
+    export::misp,
     flow::{
         indicator::{Found, Published, To},
         pull::Pulled,
     },
+    node::now,
     store::Landing,
 };
 use serde_json::json;
@@ -21,36 +23,12 @@ use crate::{
 
 pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<ExitCode> {
     match indicator {
-        Indicator::Import { file, format } => {
-            let command = Command::IndicatorImport { path: std::path::absolute(file)?, format };
-            let Outcome::IndicatorsImported(report) = context.session.run(&command, "importing")? else {
-                bail!("the node answered another question")
-            };
-            if context.json {
-                output::json(&report)?;
-            } else {
-                println!(
-                    "{} indicators read: {} stored as drafts, {} here before, {} rejected.",
-                    report.read,
-                    report.stored,
-                    report.duplicates,
-                    report.rejected.len()
-                );
-                rejected(&report.rejected);
-                if report.context.read > 0 {
-                    let c = &report.context;
-                    println!(
-                        "{} objects of context: {} stored, {} here before, {} rejected.",
-                        c.read,
-                        c.stored,
-                        c.duplicates,
-                        c.rejected.len()
-                    );
-                    rejected(&c.rejected);
-                }
-                println!("`hedgerow indicator publish` shares the drafts.");
-            }
+        Indicator::Import { file, format, tlp, expires, corroborate } => {
+            let until = expires.map(|expires| expires.from(now())).transpose()?;
+            let given = Given { tlp, until, corroborate };
+            imported(context, Command::IndicatorImport { path: std::path::absolute(file)?, format, given })?;
         }
+        Indicator::Corroborate { ids } => imported(context, Command::IndicatorCorroborate { ids })?,
         Indicator::Publish { tlp, to, pseudonym, confirm } => {
             let to = match to {
                 _ if pseudonym => To::AllWithoutName,
@@ -80,10 +58,17 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
             if context.json {
                 output::json(&report)?;
             } else {
-                let Pulled { read, stored, duplicates, rejected, reasons, .. } = &report;
+                let Pulled { read, stored, duplicates, rejected, unchanged, withdrawn, reasons, .. } =
+                    &report;
                 println!(
                     "{read} objects read: {stored} stored, {duplicates} here before, {rejected} rejected."
                 );
+                if *unchanged > 0 {
+                    println!("{unchanged} events have not changed; --again reads them, too.");
+                }
+                if *withdrawn > 0 {
+                    println!("{withdrawn} objects are gone: their source says them no more.");
+                }
                 for one in reasons.iter().take(20) {
                     println!("  {}: {}", plain(&one.object), plain(&one.reason));
                 }
@@ -125,7 +110,7 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 bail!("the node answered another question")
             };
             match &out {
-                Some(folder) if !file.files.is_empty() => write_all(folder, &file.files)?,
+                Some(folder) if !file.files.is_empty() => write_all(folder, file.files)?,
                 None if !file.files.is_empty() => {
                     bail!("these are several files; --out names a folder for them")
                 }
@@ -153,6 +138,34 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what became of each row, of a file or of what others said.
+fn imported(context: &Context, command: Command) -> anyhow::Result<()> {
+    let Outcome::IndicatorsImported(report) = context.session.run(&command, "importing")? else {
+        bail!("the node answered another question")
+    };
+    if context.json {
+        return output::json(&report);
+    }
+    let IndicatorsImported { read, stored, duplicates, rejected: not_stored, context: around } = &report;
+    println!(
+        "{read} indicators read: {stored} stored as drafts, {duplicates} here before, {} rejected.",
+        not_stored.len()
+    );
+    rejected(not_stored);
+    if around.read > 0 {
+        println!(
+            "{} objects of context: {} stored, {} here before, {} rejected.",
+            around.read,
+            around.stored,
+            around.duplicates,
+            around.rejected.len()
+        );
+        rejected(&around.rejected);
+    }
+    println!("`hedgerow indicator publish` shares the drafts.");
+    Ok(())
 }
 
 fn foreign_objects(context: &Context, foreign: Foreign) -> anyhow::Result<()> {
@@ -185,12 +198,20 @@ fn foreign_objects(context: &Context, foreign: Foreign) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files of a feed; the manifest, by which they are found, last.
-fn write_all(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<()> {
+/// Writes the files of a feed over the feed that lies there; the manifest, by which they are found, last.
+fn write_all(folder: &Path, mut files: BTreeMap<String, String>) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == "manifest.json");
+    let gone = misp::follow(&mut files, |name| std::fs::read_to_string(folder.join(name)).ok(), now());
+    let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == misp::MANIFEST);
     for (name, text) in others.into_iter().chain(manifest) {
         write(&folder.join(name), text.as_bytes())?;
+    }
+    for name in gone {
+        let path = folder.join(name);
+        std::fs::remove_file(&path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error).with_context(|| format!("{} cannot be removed", path.display())),
+        })?;
     }
     Ok(())
 }

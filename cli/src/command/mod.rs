@@ -54,7 +54,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::User(user) => people::user(&context, user),
         Command::Key(key) => people::key(&context, key),
         Command::Log(log) => people::log(&context, &log),
-        Command::Policy { require_reason } => people::policy(&context, require_reason),
+        Command::Policy { require_reason, corroborated } => {
+            people::policy(&context, require_reason, corroborated)
+        }
         Command::Lock => people::seat(&context, false),
         Command::Unlock => people::seat(&context, true),
         Command::Panic { yes } => people::panic(&context, yes),

@@ -14,7 +14,7 @@ use hedgerow_node::{
     error::{Class, NodeError},
     node::Node,
     process,
-    store::{self, Keys, Policy, Recovery, Role, Share, User},
+    store::{self, Keys, Recovery, Role, Share, User},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -221,20 +221,34 @@ pub(crate) fn log(context: &Context, log: &Log) -> anyhow::Result<ExitCode> {
     Ok(if chain.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-pub(crate) fn policy(context: &Context, require_reason: Option<bool>) -> anyhow::Result<ExitCode> {
-    let command = match require_reason {
-        Some(reasons) => PeopleCommand::SetPolicy { policy: Policy { reasons } },
-        None => PeopleCommand::Policy,
+pub(crate) fn policy(
+    context: &Context,
+    require_reason: Option<bool>,
+    corroborated: Option<usize>,
+) -> anyhow::Result<ExitCode> {
+    let of = |outcome| match outcome {
+        PeopleOutcome::Policy(policy) => Ok(policy),
+        _ => bail!("the node answered another question"),
     };
-    let PeopleOutcome::Policy(policy) = ask(context, command)? else {
-        bail!("the node answered another question")
-    };
-    let said = if policy.reasons {
+    let mut policy = of(ask(context, PeopleCommand::Policy)?)?;
+    let before = policy;
+    policy.reasons = require_reason.unwrap_or(policy.reasons);
+    policy.corroborated = corroborated.unwrap_or(policy.corroborated);
+    if policy != before {
+        policy = of(ask(context, PeopleCommand::SetPolicy { policy })?)?;
+    }
+    let reasons = if policy.reasons {
         "Reading, exporting and erasing records asks for a reason (--reason)."
     } else {
         "Reasons may be given (--reason) and are not asked for."
     };
-    done(context, said, &json!({ "require_reason": policy.reasons }))
+    let said = match policy.corroborated {
+        0 | 1 => reasons.to_owned(),
+        n => format!(
+            "{reasons}\nIndicators go to mvt, hosts and rpz once {n} members published them, each its own."
+        ),
+    };
+    done(context, &said, &json!({ "require_reason": policy.reasons, "corroborated": policy.corroborated }))
 }
 
 /// `unlock`, and `lock`.

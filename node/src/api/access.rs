@@ -27,6 +27,9 @@ impl Command {
             Self::Ask { .. } => (Action::Ask, "one question".into()),
             Self::Expect { .. } => (Action::Expect, nothing()),
             Self::IndicatorImport { .. } => (Action::IndicatorImport, "a file".into()),
+            Self::IndicatorCorroborate { .. } => {
+                (Action::IndicatorImport, "say what others published".into())
+            }
             Self::IndicatorPublish { tlp: Some(tlp), .. } => {
                 (Action::IndicatorPublish, format!("every draft, as {tlp}"))
             }
@@ -129,7 +132,7 @@ impl PeopleCommand {
             Self::Policy => (Action::Look, String::new()),
             Self::SetPolicy { policy } => {
                 let asked = if policy.reasons { "reasons are asked for" } else { "no reasons are asked for" };
-                (Action::PolicySet, asked.into())
+                (Action::PolicySet, format!("{asked}; corroborated by {}", policy.corroborated))
             }
             Self::Unlock => (Action::Unlock, String::new()),
             // Anyone may lock.

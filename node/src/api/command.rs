@@ -6,6 +6,7 @@ use hedgerow_protocol::{
     indicator::Tlp,
     privacy::MicroEpsilon,
     statistic::{Axis, Condition, Measure, Period},
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,14 @@ pub enum Command {
         path: PathBuf,
         /// stix, misp, csv, list or text; told from the file if not given. A folder is a MISP feed.
         format: Option<String>,
+        /// What is said of all that is in it.
+        #[serde(default)]
+        given: Given,
+    },
+    /// Makes drafts of what other members published, under ids of one's own: this group says it, too.
+    IndicatorCorroborate {
+        /// Their STIX ids.
+        ids: Vec<String>,
     },
     /// Publishes every draft.
     IndicatorPublish {
@@ -250,6 +259,18 @@ pub enum Command {
         /// What.
         people: PeopleCommand,
     },
+}
+
+/// What is said of every object of a file that is imported.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Its label, if it has none or a freer one.
+    pub tlp: Option<Tlp>,
+    /// Until when it is to be used, where it does not say so itself.
+    pub until: Option<Timestamp>,
+    /// Whether what another member published is said by this group, too, under an id of its own.
+    pub corroborate: bool,
 }
 
 /// A server to pull from.

@@ -19,11 +19,12 @@ use crate::{
     flow::{
         backup::Confirmed,
         clients::ClientView,
+        foreign::ForeignMoved,
         indicator::Published,
         intake::{Imported, Rejected},
         matching::Matches,
         pseudonym::Standing,
-        pull::{ForeignMoved, Pulled},
+        pull::Pulled,
         search::Found,
     },
     form::RecordForm,

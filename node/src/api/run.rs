@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::{budget, command::*, library, outcome::*, people};
 use crate::{
     error::{Class, NodeError},
-    export::{Audience, Publisher, export},
+    export::{self, Audience, Publisher, export},
     flow::{
         access::Caller,
         backup::Recipients,
@@ -133,7 +133,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             attachment(node, RecordNumber(record), action, progress).map(Outcome::Attachments)
         }
         Command::Charter => Ok(Outcome::Charter(node.federation()?.charter.envelope().clone())),
-        Command::IndicatorImport { path, format } => {
+        Command::IndicatorImport { path, format, given } => {
             let format =
                 format.map(|f| f.parse::<indicator::Format>()).transpose().map_err(NodeError::input)?;
             // A folder is a MISP feed.
@@ -142,10 +142,23 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             } else {
                 indicator::read(&read_bounded(opened(&path)?, indicator::FILE_BYTES)?, format, now())
             };
-            let rows = rows.map_err(NodeError::input)?;
+            let mut rows = rows.map_err(NodeError::input)?;
+            node.given(&mut rows, &given, now());
             let total = rows.len() as u64;
             let (own, context) = node.import_indicators(rows, now(), &mut |n| progress(n, Some(total)))?;
             let Imported { read, stored, duplicates, rejected } = own;
+            Ok(Outcome::IndicatorsImported(IndicatorsImported {
+                read,
+                stored,
+                duplicates,
+                rejected,
+                context,
+            }))
+        }
+        Command::IndicatorCorroborate { ids } => {
+            let (own, _) = node.import_indicators(node.said_too(&ids, now())?, now(), &mut |_| ())?;
+            let Imported { read, stored, duplicates, rejected } = own;
+            let context = Imported::default();
             Ok(Outcome::IndicatorsImported(IndicatorsImported {
                 read,
                 stored,
@@ -160,10 +173,12 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
         }
         Command::Library { action } => Ok(Outcome::Library(Box::new(library::run(node, action)?))),
         Command::IndicatorExport { format, members, corroborated } => {
-            let format = format.parse().map_err(NodeError::input)?;
+            let format: export::Format = format.parse().map_err(NodeError::input)?;
             let audience = if members { Audience::Members } else { Audience::Anyone };
             let mut entries = node.indicators()?;
-            if let Some(fewest) = corroborated {
+            let policy = if format.acts() { node.settings.policy()?.corroborated } else { 0 };
+            let fewest = corroborated.unwrap_or_default().max(policy);
+            if fewest > 1 {
                 let charter = node.charter().map(|c| c.document());
                 let by = node.library.corroboration(|key| charter.is_some_and(|c| c.member(key).is_some()));
                 entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
@@ -203,9 +218,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             }
             Ok(Outcome::Matches(Box::new(matches)))
         }
-        Command::ForeignList => {
-            Ok(Outcome::Foreign(node.list_foreign()?.iter().map(listed_foreign).collect()))
-        }
+        Command::ForeignList => node.list_foreign(listed_foreign).map(Outcome::Foreign),
         Command::ForeignAdopt { which } => node.adopt(&which, now()).map(Outcome::ForeignMoved),
         Command::ForeignDrop { which } => node.drop_foreign(&which).map(Outcome::ForeignMoved),
         Command::Ask { .. }

@@ -3,7 +3,7 @@
 //! Every format is one [`Format`]. What it cannot hold is left out, counted and named, never bent into its form.
 
 mod block;
-mod misp;
+pub mod misp;
 mod stix;
 mod table;
 
@@ -33,7 +33,7 @@ pub enum Format {
     Misp,
     /// A MISP feed: a folder with a manifest, hashes and an event a label and month.
     MispFeed,
-    /// `kind,value,tlp,valid_from,id`, one row an observable.
+    /// `kind,value,tlp,valid_from,id,valid_until`, one row an observable.
     Csv,
     /// One value a line.
     List,
@@ -55,6 +55,13 @@ const FORMATS: [(&str, Format); 9] = [
     ("hosts", Format::Hosts),
     ("rpz", Format::Rpz),
 ];
+
+impl Format {
+    /// Whether programs alarm people by it, or block for them, without anybody looking at it first.
+    pub const fn acts(self) -> bool {
+        matches!(self, Self::Mvt | Self::Hosts | Self::Rpz)
+    }
+}
 
 impl FromStr for Format {
     type Err = String;

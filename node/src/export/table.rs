@@ -8,13 +8,14 @@ use super::{Exported, usable};
 use crate::store::Entry;
 
 pub(super) fn csv(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
-    let mut text = String::from("kind,value,tlp,valid_from,id\n");
+    let mut text = String::from("kind,value,tlp,valid_from,id,valid_until\n");
     for (entry, observables) in usable(entries, now, out) {
         for o in observables {
             let tlp = entry.object.tlp().map_or_else(String::new, |t| t.to_string());
             let from = entry.object.created();
-            let _ =
-                writeln!(text, "{},{},{tlp},{from},{}", o.kind().name(), cell(o.value()), entry.object.id());
+            let until = entry.object.valid_until().map_or_else(String::new, |until| until.to_string());
+            let (kind, value, id) = (o.kind().name(), cell(o.value()), entry.object.id());
+            let _ = writeln!(text, "{kind},{value},{tlp},{from},{id},{until}");
             out.written += 1;
         }
     }

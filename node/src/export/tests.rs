@@ -201,3 +201,46 @@ fn an_event_is_later_when_something_in_it_has_expired() {
     );
     assert_eq!(at("2026-05-01T00:00:00Z"), after, "once");
 }
+
+#[test]
+fn a_feed_written_over_another_is_later_wherever_it_differs_and_takes_back_what_it_says_no_more() {
+    let at = |day: u8| -> Timestamp { format!("2026-03-{day:02}T00:00:00Z").parse().unwrap() };
+    let feed = |all: &[Entry], day, before: &BTreeMap<String, String>| {
+        let done = export(all, Format::MispFeed, Audience::Anyone, &publisher(), at(day));
+        let mut files = done.files;
+        let gone = misp::follow(&mut files, |name| before.get(name).cloned(), at(day));
+        (files, gone)
+    };
+    let event = |files: &BTreeMap<String, String>| -> (i64, Vec<(String, bool)>) {
+        let manifest: Value = serde_json::from_str(&files[misp::MANIFEST]).unwrap();
+        let (uuid, head) = manifest.as_object().unwrap().iter().next().unwrap();
+        let event: Value = serde_json::from_str(&files[&format!("{uuid}.json")]).unwrap();
+        assert_eq!(event["Event"]["timestamp"], head["timestamp"]);
+        let attributes = event["Event"]["Attribute"].as_array().unwrap().iter();
+        let mut said: Vec<_> = attributes
+            .map(|a| (a["value"].as_str().unwrap().to_owned(), a["deleted"].as_bool().unwrap()))
+            .collect();
+        said.sort();
+        (head["timestamp"].as_str().unwrap().parse().unwrap(), said)
+    };
+    let (a, b) = (entry("a.example", Tlp::Clear), entry("b.example", Tlp::Clear));
+    let nothing = BTreeMap::new();
+    let (first, _) = feed(std::slice::from_ref(&a), 1, &nothing);
+    // The same again is the same; what came here later makes it later, though it was made at the same time.
+    assert_eq!(feed(std::slice::from_ref(&a), 2, &first), (first.clone(), vec![]));
+    let late = Entry { at: at(3), ..b };
+    let (second, _) = feed(&[a.clone(), late.clone()], 4, &nothing);
+    assert!(event(&second).0 > event(&first).0 && event(&second).1.len() == 2);
+    // One is on the allow-list now: there is no new version of anything, and it is told all the same, once.
+    let (third, _) = feed(std::slice::from_ref(&late), 5, &second);
+    assert!(event(&third).0 > event(&second).0);
+    assert_eq!(event(&third).1, [("a.example".into(), true), ("b.example".into(), false)]);
+    assert_eq!(feed(std::slice::from_ref(&late), 6, &third), (third.clone(), vec![]));
+    // And back.
+    let (fourth, _) = feed(&[a, late], 7, &third);
+    assert!(event(&fourth).0 > event(&third).0 && event(&fourth).1.iter().all(|(_, deleted)| !deleted));
+    // An event of which nothing is left is not left lying there.
+    let (last, gone) = feed(&[], 8, &fourth);
+    assert_eq!((last.len(), gone.len()), (2, 1));
+    assert!(fourth.contains_key(&gone[0]));
+}

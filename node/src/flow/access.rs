@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_policy_asks_for_reasons_and_the_log_keeps_them() {
         let (_dir, node) = node();
-        node.settings.put_policy(crate::store::Policy { reasons: true }).unwrap();
+        node.settings.put_policy(crate::store::Policy { reasons: true, ..Default::default() }).unwrap();
         let mut asking = caller(Caseworker);
         let error = node.permit(&asking, Action::RecordErase, "record 3").unwrap_err();
         assert!(error.message.contains("--reason"), "{error}");

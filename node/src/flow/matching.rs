@@ -199,9 +199,11 @@ impl Node {
             },
             object: entry.object,
         });
-        let foreign = self.foreign.list()?.into_iter();
-        let foreign = foreign.map(|f| Sought { object: f.object, from: Origin::Foreign(f.source) });
-        Ok(own.chain(foreign).filter(|s| usable(&s.object)).collect())
+        let foreign = self.foreign.each().filter(|f| f.as_ref().map_or(true, |f| usable(&f.object)));
+        let foreign = foreign
+            .map(|f| f.map(|f| Sought { object: f.object, from: Origin::Foreign(f.source) }))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(own.filter(|s| usable(&s.object)).chain(foreign).collect())
     }
 }
 

@@ -7,6 +7,7 @@ mod blobs;
 mod carry;
 pub mod clients;
 mod file;
+pub mod foreign;
 pub mod indicator;
 pub mod intake;
 mod lead;

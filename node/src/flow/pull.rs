@@ -1,6 +1,9 @@
-//! Objects from outside the federation: pulled from a partner who does not run Hedgerow, or posted by a client.
+//! Reading from a partner who does not run Hedgerow: a TAXII server, a MISP feed, a file.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use hedgerow_protocol::{
     indicator::{IdSpace, StixObject},
@@ -13,18 +16,24 @@ use zeroize::Zeroizing;
 
 use super::intake::read_bounded;
 use crate::{
-    api::{ForeignChoice, PullFrom},
+    api::PullFrom,
     error::{Class, NodeError},
     node::Node,
-    reader::indicator,
-    remote::{FetchError, Fetcher, misp, taxii},
-    store::{ForeignObject, ForeignStored, Landing},
+    reader::indicator::{self, misp},
+    remote::{FetchError, Fetcher, taxii},
+    store::{Landed, Landing},
 };
 
 /// Most rejected objects named.
 const NAMED: usize = 1000;
 /// Pages without an object that are read on from.
 const EMPTY: usize = 10;
+/// Objects stored in one durable commit.
+const COMMIT: usize = 1000;
+/// Events after which it is remembered which were read.
+const REMEMBER: usize = 500;
+/// The part that a file is of itself.
+const WHOLE: &str = "file";
 /// What is asked for where it is not known what answers: TAXII if it speaks that, else whatever it has.
 const ACCEPT: &str = "application/taxii+json;version=2.1, application/json;q=0.8, */*;q=0.5";
 
@@ -44,7 +53,13 @@ pub struct Pulled {
     pub duplicates: u64,
     /// Not stored.
     pub rejected: u64,
-    /// Of these, the first thousand.
+    /// Events of a feed that have not changed since they were read, and were not read again.
+    #[serde(default)]
+    pub unchanged: u64,
+    /// Objects that the source said before and says no more: they are foreign no longer.
+    #[serde(default)]
+    pub withdrawn: u64,
+    /// Of the rejected, the first thousand.
     pub reasons: Vec<NotTaken>,
 }
 
@@ -78,22 +93,6 @@ impl From<FetchError> for NodeError {
     }
 }
 
-/// What adopting or dropping did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ForeignMoved {
-    /// Objects that were chosen, and are foreign no more.
-    pub moved: usize,
-    /// Of these, drafts now; the others were here before, or were dropped.
-    pub drafts: usize,
-    /// Left where they are: revocations, and versions of what this node published.
-    #[serde(default)]
-    pub refused: usize,
-}
-
-/// Objects stored in one durable commit.
-const COMMIT: usize = 1000;
-
 /// The first line of a file.
 fn token(path: &Path) -> Result<Zeroizing<String>, NodeError> {
     let unread = |why: &dyn std::fmt::Display| {
@@ -108,75 +107,19 @@ fn token(path: &Path) -> Result<Zeroizing<String>, NodeError> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// What became of one object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Landed {
-    /// New here, or a later version.
-    Stored,
-    /// Here already.
-    Duplicate,
-    /// There is no room for more.
-    Full,
-    /// A revocation, or a version of what this node published: nobody outside has a say in that.
-    Refused,
-}
-
-impl Landed {
-    /// Why it is not here.
-    pub fn refusal(self) -> Option<&'static str> {
-        match self {
-            Self::Stored | Self::Duplicate => None,
-            Self::Full => Some("there is no more room for objects from outside"),
-            Self::Refused => {
-                Some("revocations, and versions of what this node published, are not taken from outside")
-            }
-        }
-    }
+/// One pull, while it runs.
+struct Pull<'p> {
+    node: &'p Node,
+    fetcher: Fetcher,
+    from: &'p PullFrom,
+    now: Timestamp,
+    report: Pulled,
+    told: &'p mut dyn FnMut(u64),
 }
 
 impl Node {
-    /// Takes in objects of `source`, as its operator lets them land. Says of each, in order, what became of it.
-    pub fn take_in(
-        &self,
-        source: &str,
-        landing: Landing,
-        objects: Vec<StixObject>,
-        now: Timestamp,
-    ) -> Result<Vec<Landed>, NodeError> {
-        Ok(match landing {
-            Landing::Drafts => self.draft_from_outside(objects, now)?,
-            Landing::Foreign => {
-                let stored = self.foreign.add(source, objects, now)?;
-                let landed = |stored| match stored {
-                    ForeignStored::Stored => Landed::Stored,
-                    ForeignStored::Duplicate => Landed::Duplicate,
-                    ForeignStored::Full => Landed::Full,
-                };
-                stored.into_iter().map(landed).collect()
-            }
-        })
-    }
-
-    /// Makes drafts of what came from outside, but for what has no place in this node's name.
-    fn draft_from_outside(&self, objects: Vec<StixObject>, now: Timestamp) -> Result<Vec<Landed>, NodeError> {
-        let own = self.own_keys();
-        let may = |o: &StixObject| {
-            !o.revoked() && !self.library.owner(o.id()).is_some_and(|owner| own.contains(&owner))
-        };
-        let mut landed: Vec<Landed> =
-            objects.iter().map(|o| if may(o) { Landed::Duplicate } else { Landed::Refused }).collect();
-        let objects = objects.into_iter().filter(may).collect();
-        let drafts = landed.iter_mut().filter(|l| **l != Landed::Refused);
-        for (landed, new) in drafts.zip(self.library.add_drafts(objects, &own, now)?) {
-            if new {
-                *landed = Landed::Stored;
-            }
-        }
-        Ok(landed)
-    }
-
-    /// Reads what a TAXII server, a MISP feed or a file of indicators at `from.url` has. Of a collection that was read
-    /// before, what was added since. `told` hears how many objects were read.
+    /// Reads what a TAXII server, a MISP feed or a file of indicators at `from.url` has: of a collection that was read
+    /// before what was added since, of a feed the events that changed. `told` hears how many objects were read.
     pub fn pull(
         &self,
         from: &PullFrom,
@@ -184,173 +127,201 @@ impl Node {
         told: &mut dyn FnMut(u64),
     ) -> Result<Pulled, NodeError> {
         let token = from.token_file.as_deref().map(token).transpose()?;
-        let mut fetcher = Fetcher::new(&from.url, token.as_ref().map(|t| t.as_str()), from.proxy.as_deref())?;
-        let mut report = Pulled::default();
-        let url = fetcher.server().clone();
-        let first = fetcher.get(&url, ACCEPT)?;
+        let fetcher = Fetcher::new(&from.url, token.as_ref().map(|t| t.as_str()), from.proxy.as_deref())?;
+        let mut pull = Pull { node: self, fetcher, from, now, report: Pulled::default(), told };
+        let url = pull.fetcher.server().clone();
+        let first = pull.fetcher.get(&url, ACCEPT)?;
         if taxii::is_taxii(&first.kind) {
-            report.kind = "taxii".into();
-            for collection in taxii::collections(&mut fetcher, &first.body, from.collection.as_deref())? {
-                self.pull_collection(&mut fetcher, &collection, from, now, &mut report, told)?;
-                report.sources.push(collection.into());
-            }
-            if report.sources.is_empty() {
-                return Err(NodeError::input("the server has no such collection that this token may read"));
-            }
-        } else if let Some(events) = misp::events(&url, &first.body)? {
-            report.kind = "misp".into();
-            for event in events {
-                let body = fetcher.get(&event, "application/json")?.body;
-                match indicator::read(&body, None, now) {
-                    Ok(rows) => self.take_rows(url.as_str(), from.landing, rows, now, &mut report)?,
-                    Err(error) => {
-                        report.read += 1;
-                        report.reject(|| event.path().to_owned(), &error.to_string());
-                    }
-                }
-                told(report.read);
-            }
-            report.sources.push(url.into());
+            pull.report.kind = "taxii".into();
+            pull.collections(&first.body)?;
+        } else if let Some(events) =
+            serde_json::from_slice(&first.body).ok().as_ref().and_then(misp::manifest)
+        {
+            pull.report.kind = "misp".into();
+            pull.feed(&url, &events.map_err(NodeError::input)?)?;
+            pull.report.sources.push(url.into());
         } else {
-            report.kind = "file".into();
-            let rows = indicator::read(&first.body, None, now).map_err(NodeError::input)?;
-            self.take_rows(url.as_str(), from.landing, rows, now, &mut report)?;
-            report.sources.push(url.into());
+            pull.report.kind = "file".into();
+            pull.file(&url, &first.body)?;
+            pull.report.sources.push(url.into());
         }
-        told(report.read);
-        Ok(report)
+        (pull.told)(pull.report.read);
+        Ok(pull.report)
+    }
+}
+
+impl Pull<'_> {
+    fn collections(&mut self, first: &[u8]) -> Result<(), NodeError> {
+        for collection in taxii::collections(&mut self.fetcher, first, self.from.collection.as_deref())? {
+            self.collection(&collection)?;
+            self.report.sources.push(collection.into());
+        }
+        if self.report.sources.is_empty() {
+            return Err(NodeError::input("the server has no such collection that this token may read"));
+        }
+        Ok(())
     }
 
-    /// Page by page; what a page brought is durable before it is remembered that it was read.
-    fn pull_collection(
-        &self,
-        fetcher: &mut Fetcher,
-        collection: &Url,
-        from: &PullFrom,
-        now: Timestamp,
-        report: &mut Pulled,
-        told: &mut dyn FnMut(u64),
-    ) -> Result<(), NodeError> {
-        let known = self.clients.pulled(collection.as_str())?;
-        let after = known.filter(|_| !from.again);
+    /// Page by page. What is remembered as read has been read to the last object of that time, is durable here, and had
+    /// room: a pull that breaks off goes on from there the next time.
+    fn collection(&mut self, collection: &Url) -> Result<(), NodeError> {
+        let clients = &self.node.clients;
+        let known = clients.pulled(collection.as_str())?;
+        let after = known.filter(|_| !self.from.again);
         let (mut next, mut empty) = (None, 0);
+        let (mut until, mut all_landed): (Option<String>, bool) = (None, true);
         let mut labels = indicator::OwnLabels::default();
         loop {
-            let page = taxii::page(fetcher, collection, after.as_deref(), next.as_deref())?;
+            let page = taxii::page(&mut self.fetcher, collection, after.as_deref(), next.as_deref())?;
+            // Objects of one time may go on over the end of a page; of the time before, this page shows the end.
+            if page.since != until
+                && page.since.is_some()
+                && all_landed
+                && let Some(until) = until.take()
+            {
+                clients.put_pulled(collection.as_str(), &until)?;
+            }
             empty = if page.objects.is_empty() { empty + 1 } else { 0 };
             let mut good = Vec::new();
             labels.learn(&page.objects);
-            for mut object in page.objects {
-                if object.get("type").and_then(Value::as_str) == Some("marking-definition") {
-                    // Labels are known, and stay on what they mark.
-                    continue;
-                }
-                report.read += 1;
+            for object in page.objects {
                 let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                labels.put(&mut object);
-                match StixObject::parse(object) {
+                let Some(object) = labels.read(object) else { continue };
+                self.report.read += 1;
+                match object {
                     Ok(object) => good.push(object),
-                    Err(error) => report.reject(|| id, &error.to_string()),
+                    Err(error) => self.report.reject(|| id, &error.to_string()),
                 }
             }
-            self.take_counted(collection.as_str(), from.landing, good, now, report)?;
-            if let Some(until) = page.until {
-                self.clients.put_pulled(collection.as_str(), &until)?;
-            }
-            told(report.read);
+            all_landed &= self.take(collection.as_str(), None, good)?;
+            until = page.until.or(until);
+            (self.told)(self.report.read);
             // A server that goes on and on, or names the same page again, is not read for ever.
             if page.next.is_none() {
-                return Ok(());
+                break;
             }
             if empty >= EMPTY || page.next == next {
                 return Err(FetchError::Form("its pages do not come to an end").into());
             }
             next = page.next;
         }
+        match until.filter(|_| all_landed) {
+            Some(until) => Ok(clients.put_pulled(collection.as_str(), &until)?),
+            None => Ok(()),
+        }
     }
 
-    fn take_rows(
-        &self,
+    /// The events of a feed that are new or have changed.
+    fn feed(&mut self, manifest: &Url, events: &[misp::Event]) -> Result<(), NodeError> {
+        let source = manifest.as_str();
+        let clients = &self.node.clients;
+        let known = clients.pulled(source)?.and_then(|text| serde_json::from_str(&text).ok());
+        let mut known: BTreeMap<String, String> = known.unwrap_or_default();
+        // Whoever is not named any more is not remembered for ever.
+        let named: HashSet<String> = events.iter().map(|event| event.uuid.to_string()).collect();
+        known.retain(|uuid, _| named.contains(uuid));
+        let remember = |known: &BTreeMap<String, String>| -> Result<(), NodeError> {
+            Ok(clients.put_pulled(source, &serde_json::json!(known).to_string())?)
+        };
+        let mut before = self.node.foreign.parts(source)?;
+        let mut fresh = 0;
+        for misp::Event { uuid, timestamp } in events {
+            let uuid = uuid.to_string();
+            if !self.from.again && known.get(&uuid) == Some(timestamp) {
+                self.report.unchanged += 1;
+                continue;
+            }
+            let url = manifest.join(&format!("{uuid}.json"));
+            let url = url.map_err(|_| FetchError::Form("an event has no URL"))?;
+            let body = self.fetcher.get(&url, "application/json")?.body;
+            match indicator::read(&body, None, self.now) {
+                Ok(rows) => {
+                    let before = before.remove(&uuid).unwrap_or_default();
+                    if self.part(source, &uuid, before, rows)? {
+                        known.insert(uuid, timestamp.clone());
+                    }
+                }
+                Err(error) => {
+                    self.report.read += 1;
+                    self.report.reject(|| url.path().to_owned(), &error.to_string());
+                }
+            }
+            (self.told)(self.report.read);
+            fresh += 1;
+            if fresh % REMEMBER == 0 {
+                remember(&known)?;
+            }
+        }
+        remember(&known)
+    }
+
+    fn file(&mut self, url: &Url, body: &[u8]) -> Result<(), NodeError> {
+        let rows = indicator::read(body, None, self.now).map_err(NodeError::input)?;
+        let mut before = self.node.foreign.parts(url.as_str())?.remove(WHOLE).unwrap_or_default();
+        // Half a file takes back what it lacks; a page that says that the server is being mended, and nothing of what
+        // was said before, takes nothing back. What was replaced in whole goes with the next pull.
+        let own = IdSpace::of(self.node.secret());
+        let said = rows.iter().filter_map(|row| row.result.as_ref().ok());
+        if !said.map(|object| object.clone().owned_by(&own)).any(|object| before.contains(object.id())) {
+            before.clear();
+        }
+        self.part(url.as_str(), WHOLE, before, rows)?;
+        Ok(())
+    }
+
+    /// All that a part of a source says: what it said `before` and says no more is taken back. Whether there was room.
+    fn part(
+        &mut self,
         source: &str,
-        landing: Landing,
+        part: &str,
+        mut before: HashSet<String>,
         rows: Vec<indicator::Row>,
-        now: Timestamp,
-        report: &mut Pulled,
-    ) -> Result<(), NodeError> {
+    ) -> Result<bool, NodeError> {
         let mut good = Vec::new();
-        let own = IdSpace::of(self.secret());
+        let own = IdSpace::of(self.node.secret());
         for row in rows {
-            report.read += 1;
+            self.report.read += 1;
             match row.result {
                 // What was made from a bare value has an id that everybody would give it; here it gets this node's own.
                 Ok(object) => good.push(object.owned_by(&own)),
-                Err(reason) => report.reject(|| format!("line {}", row.line), &reason),
+                Err(reason) => self.report.reject(|| format!("line {}", row.line), &reason),
             }
         }
-        self.take_counted(source, landing, good, now, report)
+        for object in &good {
+            before.remove(object.id());
+        }
+        let all_landed = self.take(source, Some(part), good)?;
+        if self.from.landing == Landing::Foreign && !before.is_empty() {
+            self.report.withdrawn += self.node.foreign.withdraw(source, part, before)?;
+        }
+        Ok(all_landed)
     }
 
-    fn take_counted(
-        &self,
+    /// Whether there was room for all of them.
+    fn take(
+        &mut self,
         source: &str,
-        landing: Landing,
+        part: Option<&str>,
         mut objects: Vec<StixObject>,
-        now: Timestamp,
-        report: &mut Pulled,
-    ) -> Result<(), NodeError> {
+    ) -> Result<bool, NodeError> {
+        let mut room = true;
         while !objects.is_empty() {
             let rest = objects.split_off(objects.len().min(COMMIT));
             let ids: Vec<String> = objects.iter().map(|o| o.id().to_owned()).collect();
-            for (id, landed) in ids.into_iter().zip(self.take_in(source, landing, objects, now)?) {
+            let landed = self.node.take_in(source, part, self.from.landing, objects, self.now)?;
+            for (id, landed) in ids.into_iter().zip(landed) {
+                room &= landed != Landed::Full;
                 match landed.refusal() {
-                    Some(why) => report.reject(|| id, why),
-                    None if landed == Landed::Stored => report.stored += 1,
-                    None => report.duplicates += 1,
+                    Some(why) => self.report.reject(|| id, why),
+                    None if landed == Landed::Stored => self.report.stored += 1,
+                    None => self.report.duplicates += 1,
                 }
             }
             objects = rest;
         }
-        Ok(())
-    }
-
-    /// What came from outside and was not adopted.
-    pub fn list_foreign(&self) -> Result<Vec<ForeignObject>, NodeError> {
-        Ok(self.foreign.list()?)
-    }
-
-    /// Makes drafts of objects from outside: from now on they are this node's to publish.
-    pub fn adopt(&self, which: &ForeignChoice, now: Timestamp) -> Result<ForeignMoved, NodeError> {
-        let mut chosen = self.chosen(which)?;
-        let objects = chosen.iter().map(|c| c.object.clone()).collect();
-        // Drafts first: if this stops in between, they are adopted again, as duplicates.
-        let landed = self.draft_from_outside(objects, now)?;
-        let count = |what| landed.iter().filter(|l| **l == what).count();
-        let (drafts, refused) = (count(Landed::Stored), count(Landed::Refused));
-        let mut each = landed.iter();
-        // What was refused stays where it is.
-        chosen.retain(|_| each.next() != Some(&Landed::Refused));
-        self.foreign.forget(&chosen)?;
-        Ok(ForeignMoved { moved: chosen.len(), drafts, refused })
-    }
-
-    /// Drops objects from outside.
-    pub fn drop_foreign(&self, which: &ForeignChoice) -> Result<ForeignMoved, NodeError> {
-        let chosen = self.chosen(which)?;
-        self.foreign.forget(&chosen)?;
-        Ok(ForeignMoved { moved: chosen.len(), drafts: 0, refused: 0 })
-    }
-
-    fn chosen(&self, which: &ForeignChoice) -> Result<Vec<ForeignObject>, NodeError> {
-        let mut all = self.foreign.list()?;
-        all.retain(|one| match which {
-            ForeignChoice::Source(source) => one.source == *source,
-            ForeignChoice::Object(id) => one.object.id() == id,
-        });
-        if all.is_empty() {
-            return Err(NodeError::input(
-                "nothing from outside is chosen by this; `hedgerow indicator foreign list` has all",
-            ));
-        }
-        Ok(all)
+        Ok(room)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,8 +62,8 @@ pub enum FetchError {
 pub(crate) struct Fetched {
     /// Media type, as it was sent.
     pub(crate) kind: String,
-    /// When the last object of it was added, by a TAXII server.
-    pub(crate) added_last: Option<String>,
+    /// When the first and the last object of it were added, by a TAXII server.
+    pub(crate) added: (Option<String>, Option<String>),
     pub(crate) body: Vec<u8>,
 }
 
@@ -147,8 +147,8 @@ impl Fetcher {
             if status != 200 {
                 return Err(FetchError::Status(status.as_u16()));
             }
-            let (kind, added_last) =
-                (header("content-type").unwrap_or_default(), header("x-taxii-date-added-last"));
+            let kind = header("content-type").unwrap_or_default();
+            let added = (header("x-taxii-date-added-first"), header("x-taxii-date-added-last"));
             let most = BODY_BYTES.min(self.bytes);
             let body = answer.body_mut().with_config().limit(most).read_to_vec();
             let body = body.map_err(|error| match error {
@@ -156,7 +156,7 @@ impl Fetcher {
                 other => transport(other),
             })?;
             self.bytes = self.bytes.saturating_sub(body.len() as u64);
-            return Ok(Fetched { kind, added_last, body });
+            return Ok(Fetched { kind, added, body });
         }
         Err(FetchError::Redirects)
     }

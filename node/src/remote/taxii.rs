@@ -15,6 +15,8 @@ pub(crate) struct Page {
     pub(crate) objects: Vec<Value>,
     /// The name of the next page, if there is one.
     pub(crate) next: Option<String>,
+    /// When the first object of it was added.
+    pub(crate) since: Option<String>,
     /// When the last object of it was added.
     pub(crate) until: Option<String>,
 }
@@ -95,7 +97,8 @@ pub(crate) fn page(
         Some(Value::String(next)) => Some(next),
         _ => return Err(FetchError::Form("there is more, and no next to ask for it by")),
     };
-    Ok(Page { objects, next, until: answer.added_last })
+    let (since, until) = answer.added;
+    Ok(Page { objects, next, since, until })
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, FetchError> {

@@ -21,6 +21,9 @@ const MOST: Room = Room { objects: 500_000, bytes: 512 * 1024 * 1024 };
 /// Most of one source, so that none fills the room of the others.
 const MOST_OF_ONE: Room = Room { objects: 250_000, bytes: 256 * 1024 * 1024 };
 
+/// Most parts of a source that are remembered to say one object; what more say stays when they no longer do.
+const PARTS: usize = 100;
+
 /// Room that objects take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Room {
@@ -36,6 +39,10 @@ impl Room {
             objects: self.objects + usize::from(old.is_none()),
             bytes: (self.bytes + new).saturating_sub(old.unwrap_or(0)),
         }
+    }
+
+    fn without(self, bytes: usize) -> Self {
+        Self { objects: self.objects.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
 
     const fn and(self, more: Self) -> Self {
@@ -55,19 +62,37 @@ pub struct ForeignObject {
     pub source: String,
     /// When this version came.
     pub at: Timestamp,
+    /// The parts of the source that say it, such as the events of a feed: what none says any more is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// The object.
     pub object: StixObject,
 }
 
-/// What became of one.
+/// What became of an object from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForeignStored {
-    /// New, or a later version of what was here.
+pub enum Landed {
+    /// New here, or a later version.
     Stored,
     /// Here already.
     Duplicate,
-    /// There is no more room.
+    /// There is no room for more.
     Full,
+    /// A revocation, or a version of what this node published: nobody outside has a say in that.
+    Refused,
+}
+
+impl Landed {
+    /// Why it is not here.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Stored | Self::Duplicate => None,
+            Self::Full => Some("there is no more room for objects from outside"),
+            Self::Refused => {
+                Some("revocations, and versions of what this node published, are not taken from outside")
+            }
+        }
+    }
 }
 
 /// The table.
@@ -84,13 +109,15 @@ impl Foreign {
         Self { vault, taken: Mutex::new(None), most_of_one: MOST_OF_ONE }
     }
 
-    /// Takes in objects of one source, in one durable commit; says of each, in order, what became of it.
+    /// Takes in objects of one source, and of one part of it if it has parts, in one durable commit; says of each, in
+    /// order, what became of it.
     pub fn add(
         &self,
         source: &str,
+        part: Option<&str>,
         objects: Vec<StixObject>,
         at: Timestamp,
-    ) -> Result<Vec<ForeignStored>, StoreError> {
+    ) -> Result<Vec<Landed>, StoreError> {
         let mut txn = self.vault.begin();
         let mut taken = self.taken();
         // Not there again until this is durable: else all is counted anew.
@@ -104,22 +131,31 @@ impl Foreign {
             let held = self.vault.get(Kind::Foreign, &key)?;
             let old = held.as_ref().map(|json| json.len());
             let before = held.map(|json| read(&json)).transpose()?;
-            let fresh = before.is_none_or(|held| held.object.modified() < object.modified());
-            if !fresh || !ids.insert(object.id().to_owned()) {
-                outcomes.push(ForeignStored::Duplicate);
+            if !ids.insert(object.id().to_owned()) {
+                outcomes.push(Landed::Duplicate);
                 continue;
             }
-            let entry = ForeignObject { source: source.to_owned(), at, object };
-            let json = serde_json::to_vec(&entry);
-            let json = json.map_err(|_| StoreError::Damaged("a foreign object has no JSON form"))?;
+            let mut parts = before.as_ref().map(|held| held.parts.clone()).unwrap_or_default();
+            let said = part.filter(|part| parts.len() < PARTS && !parts.iter().any(|p| p == part));
+            parts.extend(said.map(str::to_owned));
+            let fresh = before.as_ref().is_none_or(|held| held.object.modified() < object.modified());
+            let (entry, outcome) = match before {
+                Some(_) if !fresh && said.is_none() => {
+                    outcomes.push(Landed::Duplicate);
+                    continue;
+                }
+                Some(held) if !fresh => (ForeignObject { parts, ..held }, Landed::Duplicate),
+                _ => (ForeignObject { source: source.to_owned(), at, parts, object }, Landed::Stored),
+            };
+            let json = to_json(&entry)?;
             let (with_own, with_all) = (own.with(json.len(), old), all.with(json.len(), old));
             if !with_own.fits(self.most_of_one) || !with_all.fits(MOST) {
-                outcomes.push(ForeignStored::Full);
+                outcomes.push(if outcome == Landed::Stored { Landed::Full } else { outcome });
                 continue;
             }
             (own, all) = (with_own, with_all);
             txn.put(Kind::Foreign, &key, &json)?;
-            outcomes.push(ForeignStored::Stored);
+            outcomes.push(outcome);
         }
         txn.commit()?;
         by_source.insert(source.to_owned(), own);
@@ -127,15 +163,59 @@ impl Foreign {
         Ok(outcomes)
     }
 
-    /// Every one of them, by source and id.
-    pub fn list(&self) -> Result<Vec<ForeignObject>, StoreError> {
-        let mut all = self
-            .vault
-            .scan(Kind::Foreign)
-            .map(|json| read(&json?))
-            .collect::<Result<Vec<ForeignObject>, _>>()?;
-        all.sort_by(|a, b| (&a.source, a.object.id()).cmp(&(&b.source, b.object.id())));
-        Ok(all)
+    /// Every one of them, in no order, one at a time.
+    pub fn each(&self) -> impl Iterator<Item = Result<ForeignObject, StoreError>> + '_ {
+        self.vault.scan(Kind::Foreign).map(|json| read(&json?))
+    }
+
+    /// The ids of what each part of a source says.
+    pub fn parts(&self, source: &str) -> Result<HashMap<String, HashSet<String>>, StoreError> {
+        let mut by_part: HashMap<String, HashSet<String>> = HashMap::new();
+        for one in self.each() {
+            let one = one?;
+            // With as many parts as are named there may be others.
+            if one.source == source && one.parts.len() < PARTS {
+                for part in one.parts {
+                    by_part.entry(part).or_default().insert(one.object.id().to_owned());
+                }
+            }
+        }
+        Ok(by_part)
+    }
+
+    /// A part of a source no longer says these: what no other part says is gone. Says how many that are.
+    pub fn withdraw(
+        &self,
+        source: &str,
+        part: &str,
+        ids: impl IntoIterator<Item = String>,
+    ) -> Result<u64, StoreError> {
+        let mut txn = self.vault.begin();
+        let mut taken = self.taken();
+        let mut own = taken.take();
+        let mut gone = 0;
+        for id in ids {
+            let key = key(source, &id);
+            let Some(json) = self.vault.get(Kind::Foreign, &key)? else { continue };
+            let mut held = read(&json)?;
+            if !held.parts.iter().any(|p| p == part) {
+                continue;
+            }
+            held.parts.retain(|p| p != part);
+            let room = own.as_mut().and_then(|all| all.get_mut(source));
+            if held.parts.is_empty() {
+                txn.delete(Kind::Foreign, &key);
+                gone += 1;
+                room.into_iter().for_each(|room| *room = room.without(json.len()));
+            } else {
+                let less = to_json(&held)?;
+                txn.put(Kind::Foreign, &key, &less)?;
+                room.into_iter().for_each(|room| *room = room.with(less.len(), Some(json.len())));
+            }
+        }
+        txn.commit()?;
+        *taken = own;
+        Ok(gone)
     }
 
     /// Drops some.
@@ -168,6 +248,10 @@ fn key(source: &str, id: &str) -> Vec<u8> {
     [source.as_bytes(), b"\0", id.as_bytes()].concat()
 }
 
+fn to_json(entry: &ForeignObject) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(entry).map_err(|_| StoreError::Damaged("a foreign object has no JSON form"))
+}
+
 fn read(json: &[u8]) -> Result<ForeignObject, StoreError> {
     serde_json::from_slice(json).map_err(|_| StoreError::Damaged("a foreign object does not read"))
 }
@@ -194,15 +278,20 @@ mod tests {
         foreign.most_of_one.objects = 3;
         let names =
             |from: u8, to: u8| (from..to).map(|n| indicator(&format!("h{n}.example"))).collect::<Vec<_>>();
-        let add = |foreign: &Foreign, source: &str, objects| foreign.add(source, objects, at).unwrap();
-        use ForeignStored::{Duplicate, Full, Stored};
+        let add = |foreign: &Foreign, source: &str, objects| foreign.add(source, None, objects, at).unwrap();
+        use Landed::{Duplicate, Full, Stored};
         let first = names(0, 4);
         assert_eq!(add(&foreign, "one", first.clone()), [Stored, Stored, Stored, Full]);
         assert_eq!(add(&foreign, "one", first.clone()), [Duplicate, Duplicate, Duplicate, Full]);
         assert_eq!(add(&foreign, "two", first.clone()), [Stored, Stored, Stored, Full]);
         // Counted anew it is the same, and room by bytes is another.
         let mut foreign = Foreign::new(vault);
-        let held = foreign.list().unwrap();
+        let list = |foreign: &Foreign| {
+            let mut all: Vec<_> = foreign.each().map(Result::unwrap).collect();
+            all.sort_by(|a, b| (&a.source, a.object.id()).cmp(&(&b.source, b.object.id())));
+            all
+        };
+        let held = list(&foreign);
         let of_one = foreign.count_all().unwrap()["one"];
         assert_eq!((held.len(), of_one.objects), (6, 3));
         foreign.most_of_one.bytes = of_one.bytes;
@@ -213,5 +302,33 @@ mod tests {
         foreign.most_of_one.bytes *= 2;
         let later = held[4].object.clone().revoked_at(at);
         assert_eq!(add(&foreign, "two", vec![later]), [Stored]);
+    }
+
+    #[test]
+    fn what_no_part_of_a_source_says_any_more_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new("a passphrase for tests".into());
+        let vault = Arc::new(Vault::create(dir.path(), &passphrase, KdfParams::FLOOR).unwrap());
+        let at = "2026-02-01T00:00:00Z".parse().unwrap();
+        let foreign = Foreign::new(vault);
+        let [a, b] = ["a.example", "b.example"].map(indicator);
+        let ids = |objects: &[&StixObject]| objects.iter().map(|o| o.id().to_owned()).collect::<HashSet<_>>();
+        // From before parts were remembered; read again, it has them.
+        foreign.add("feed", None, vec![a.clone()], at).unwrap();
+        assert_eq!(foreign.parts("feed").unwrap(), HashMap::new());
+        let said = foreign.add("feed", Some("one"), vec![a.clone(), b.clone()], at).unwrap();
+        assert_eq!(said, [Landed::Duplicate, Landed::Stored]);
+        foreign.add("feed", Some("two"), vec![b.clone()], at).unwrap();
+        foreign.add("other", Some("one"), vec![a.clone()], at).unwrap();
+        let parts = foreign.parts("feed").unwrap();
+        assert_eq!((&parts["one"], &parts["two"]), (&ids(&[&a, &b]), &ids(&[&b])));
+        // Part one says neither any more: the other part still says b, the other source a.
+        assert_eq!(foreign.withdraw("feed", "one", ids(&[&a, &b])).unwrap(), 1);
+        assert_eq!(foreign.withdraw("feed", "one", ids(&[&a, &b])).unwrap(), 0, "done before");
+        let left: HashSet<_> =
+            foreign.each().map(Result::unwrap).map(|f| (f.source, f.object.id().to_owned())).collect();
+        let expected = [("feed", &b), ("other", &a)].map(|(s, o)| (s.to_owned(), o.id().to_owned()));
+        assert_eq!(left, HashSet::from(expected));
+        assert_eq!(*foreign.taken().as_ref().unwrap(), foreign.count_all().unwrap(), "room is given back");
     }
 }

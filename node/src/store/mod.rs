@@ -45,7 +45,7 @@ pub use documents::{Documents, StoredDocument};
 pub(crate) use durable::sync_folder;
 pub use error::StoreError;
 pub(crate) use error::no_room;
-pub use foreign::{Foreign, ForeignObject, ForeignStored};
+pub use foreign::{Foreign, ForeignObject, Landed};
 pub use home::key_files;
 pub use journal::{Access, Anchor, Broken, Chain, Journal, Numbered};
 pub use keyring::{

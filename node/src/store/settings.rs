@@ -31,6 +31,10 @@ const POLICY: &[u8] = b"policy";
 pub struct Policy {
     /// Whether reading, exporting and erasing records asks for a reason.
     pub reasons: bool,
+    /// Fewest members who must have published an indicator, each its own, before it is written to a file that alarms
+    /// people or blocks for them.
+    #[serde(default)]
+    pub corroborated: usize,
 }
 
 const RESTORED: &[u8] = b"restored";

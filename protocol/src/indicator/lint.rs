@@ -195,9 +195,6 @@ fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static
     if draft.tlp().is_some_and(|given| given > tlp) {
         return Some("it came under a stricter TLP label than the one it would be published under");
     }
-    if draft.may_travel().is_err() {
-        return Some("who saw what is private: sightings are shared as private counts only");
-    }
     if draft.has_canonical_form().is_err() {
         return Some("a property's name is not ASCII, or a number is too large for every program to hold");
     }

@@ -47,7 +47,7 @@ fn shared_id(pattern: &Pattern) -> String {
 }
 
 /// Types with a time of their own: domain and relationship objects, and markings.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 15] = [
     "indicator",
     "malware",
     "campaign",
@@ -63,7 +63,6 @@ const TYPES: [&str; 16] = [
     "observed-data",
     "location",
     "marking-definition",
-    "sighting",
 ];
 
 /// The largest integer that every program reads alike (RFC 7493 §2.2).
@@ -205,22 +204,20 @@ impl StixObject {
         let value = serde_json::from_slice(bytes).map_err(|_| StixError::NotObject)?;
         let object = Self::lifted(value)?;
         plain(&object.map, true)?;
-        object.may_travel()?;
         if object.to_canonical() != bytes {
             return Err(StixError::NotCanonical);
         }
         Ok(object)
     }
 
-    /// Whether objects of its type may be published at all.
-    pub fn may_travel(&self) -> Result<(), StixError> {
-        if self.kind() == "sighting" { Err(StixError::Sighting) } else { Ok(()) }
-    }
-
     fn lifted(value: Value) -> Result<Self, StixError> {
         let Value::Object(mut map) = value else { return Err(StixError::NotObject) };
         plain(&map, false)?;
         let kind = text(&map, "type")?;
+        // Who saw what is private: there is no such object to draft, hold or publish.
+        if kind == "sighting" {
+            return Err(StixError::Sighting);
+        }
         let observable = cyber::is_observable(kind);
         if !observable && !TYPES.contains(&kind) {
             return Err(StixError::Type(kind.chars().take(40).collect()));
@@ -360,6 +357,26 @@ impl StixObject {
         Self { map, created: at, modified: at, pattern: Some(pattern) }
     }
 
+    /// What this indicator looks for, said by somebody else under an id of their own: its pattern, name, label and expiry,
+    /// and none of its words. None of what is no indicator.
+    pub fn said_too(&self, own: &IdSpace, at: Timestamp) -> Option<Self> {
+        const KEPT: [&str; 7] = [
+            "indicator_types",
+            "name",
+            "object_marking_refs",
+            "pattern",
+            "pattern_type",
+            "pattern_version",
+            "valid_until",
+        ];
+        let pattern = self.pattern.clone()?;
+        let kept = self.map.iter().filter(|(key, _)| KEPT.contains(&key.as_str()));
+        let mut map: Map<String, Value> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        map.insert("valid_from".into(), json!(Instant::of(at).to_string()));
+        let dated = Self::dated("indicator", own.id(&shared_id(&pattern)), map, at);
+        Some(Self { pattern: Some(pattern), ..dated })
+    }
+
     /// A property of it.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key)
@@ -393,6 +410,16 @@ impl StixObject {
     /// After this an indicator is not to be used any more.
     pub fn valid_until(&self) -> Option<Instant> {
         text(&self.map, "valid_until").ok()?.parse().ok()
+    }
+
+    /// This indicator, not to be used any more from `until` on; as it is if that is not after it begins to be valid.
+    pub fn valid_until_at(mut self, until: Timestamp) -> Self {
+        let until = Instant::of(until);
+        let from = text(&self.map, "valid_from").ok().and_then(|from| from.parse::<Instant>().ok());
+        if self.pattern.is_some() && from.is_some_and(|from| from < until) {
+            self.map.insert("valid_until".into(), json!(until.to_string()));
+        }
+        self
     }
 
     /// What an indicator looks for.
@@ -490,7 +517,6 @@ impl Serialize for StixObject {
 impl<'de> Deserialize<'de> for StixObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Self::lifted(Value::deserialize(deserializer)?).map_err(de::Error::custom)?;
-        object.may_travel().map_err(de::Error::custom)?;
         if object.to_canonical().len() > OBJECT_BYTES {
             return Err(de::Error::custom(StixError::TooLarge));
         }

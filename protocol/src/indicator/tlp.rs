@@ -56,6 +56,16 @@ impl Tlp {
         TABLE.iter().find(|row| row.2 == uuid || row.3 == uuid).map(|row| row.0)
     }
 
+    /// What another program means by a word: `WHITE` of TLP 1 and `TLP:AMBER`, too. A label that nobody knows is the
+    /// strictest there is.
+    pub fn said(word: &str) -> Self {
+        let word = word.trim().to_ascii_lowercase();
+        match word.strip_prefix("tlp:").unwrap_or(&word).trim() {
+            "white" => Self::Clear,
+            word => word.parse().unwrap_or(Self::Red),
+        }
+    }
+
     /// Its STIX 2.1 marking definition, as FIRST and OASIS publish it.
     pub fn marking_definition(self) -> Value {
         json!({
@@ -106,6 +116,10 @@ mod tests {
             }
         }
         assert_eq!(Tlp::of_marking("marking-definition--"), None);
+        assert_eq!(
+            ["White", " amber+STRICT", "ex:chr"].map(Tlp::said),
+            [Tlp::Clear, Tlp::AmberStrict, Tlp::Red]
+        );
         assert!(Tlp::Green.may_leave_federation() && !Tlp::Amber.may_leave_federation());
         assert!(Tlp::Amber.may_go_to_members() && !Tlp::AmberStrict.may_go_to_members());
     }

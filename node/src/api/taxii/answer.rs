@@ -6,7 +6,6 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hedgerow_protocol::indicator::StixObject;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -334,16 +333,10 @@ impl Server {
                 object.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(100).collect()
             };
             let (id, version) = (text("id"), text("modified"));
-            if text("type") == "marking-definition" {
-                // Labels are known, and stay on what they mark.
-                marks.push(json!({ "id": id, "version": text("created") }));
-                continue;
-            }
-            let mut labelled = object.clone();
-            labels.put(&mut labelled);
-            match StixObject::parse(labelled) {
-                Ok(object) => good.push(object),
-                Err(error) => {
+            match labels.read(object.clone()) {
+                None => marks.push(json!({ "id": id, "version": text("created") })),
+                Some(Ok(object)) => good.push(object),
+                Some(Err(error)) => {
                     failures.push(json!({ "id": id, "version": version, "message": error.to_string() }))
                 }
             }
@@ -353,7 +346,7 @@ impl Server {
             // What has no versions has the time at which it came.
             .map(|o| json!({ "id": o.id(), "version": o.get("modified").cloned().unwrap_or_else(|| json!(at)) }))
             .collect();
-        let landed = self.catalog.node.take_in(&client.name, landing, good, at)?;
+        let landed = self.catalog.node.take_in(&client.name, None, landing, good, at)?;
         let mut successes = marks;
         for (mut named, landed) in named.into_iter().zip(landed) {
             match landed.refusal() {

@@ -332,7 +332,7 @@ fn what_is_posted_waits_where_its_token_says_and_may_be_posted_again() {
             assert_eq!(json_of(&again), status);
         }
         assert_eq!(world.node.library.drafts().unwrap().len(), drafts);
-        assert_eq!(world.node.list_foreign().unwrap().len(), foreign);
+        assert_eq!(world.node.list_foreign(Clone::clone).unwrap().len(), foreign);
         // It is nobody else's to read.
         assert!(!ids_of(&json_of(&world.objects(""))).iter().any(|id| id.starts_with("indicator")));
         for (content_type, text, status) in [
@@ -346,10 +346,10 @@ fn what_is_posted_waits_where_its_token_says_and_may_be_posted_again() {
             assert_eq!(world.server.answer(&ask).status, status);
         }
     }
-    let source = world.node.list_foreign().unwrap()[0].source.clone();
+    let source = world.node.list_foreign(Clone::clone).unwrap()[0].source.clone();
     assert_eq!(source, "writer 0");
     let moved = world.node.drop_foreign(&crate::api::ForeignChoice::Source(source)).unwrap();
-    assert_eq!((moved.moved, world.node.list_foreign().unwrap().len()), (1, 0));
+    assert_eq!((moved.moved, world.node.list_foreign(Clone::clone).unwrap().len()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

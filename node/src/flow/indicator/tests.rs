@@ -9,11 +9,11 @@ use super::*;
 use crate::{
     api::ForeignChoice,
     flow::{
+        foreign::ForeignMoved,
         membership::{self, Terms},
-        pull::{ForeignMoved, Landed},
     },
     node::now,
-    store::{KdfParams, Landing, Passphrase},
+    store::{KdfParams, Landed, Landing, Passphrase},
 };
 
 fn node(dir: &Path, name: &str) -> Node {
@@ -92,13 +92,13 @@ fn nobody_outside_revokes_or_changes_what_this_node_published() {
         own.clone().revoked_at(now()),
         indicator("gone.example").revoked_at(now()),
     ];
-    node.take_in("partner", Landing::Foreign, given.clone(), now()).unwrap();
+    node.take_in("partner", None, Landing::Foreign, given.clone(), now()).unwrap();
     let moved = node.adopt(&ForeignChoice::Source("partner".into()), now()).unwrap();
     let ForeignMoved { moved, drafts, refused } = moved;
     // Two versions of one id lie under one source as one.
-    let kept = node.list_foreign().unwrap().len();
+    let kept = node.list_foreign(|_| ()).unwrap().len();
     assert_eq!((moved, drafts, refused, kept), (1, 1, 2, 2));
-    let landed = node.take_in("partner", Landing::Drafts, given, now()).unwrap();
+    let landed = node.take_in("partner", None, Landing::Drafts, given, now()).unwrap();
     assert_eq!(landed, [Landed::Refused, Landed::Duplicate, Landed::Refused, Landed::Refused]);
     let drafts: Vec<String> = node.library.drafts().unwrap().iter().map(|d| Found::what(&d.object)).collect();
     assert_eq!(drafts, ["domain else.example"]);

@@ -6,8 +6,8 @@
 
 use csv::{ReaderBuilder, StringRecord};
 use hedgerow_protocol::{
-    indicator::{Observable, ObservableKind as K, Phase, StixObject},
-    time::Timestamp,
+    indicator::{Instant, Observable, ObservableKind as K, Phase, StixObject, Tlp},
+    time::{Day, Timestamp},
 };
 
 use super::{ReadError, Row};
@@ -37,7 +37,7 @@ const KINDS: [(&str, K); 20] = [
 ];
 
 /// Types of a type column: MISP's attribute types and what stalkerware lists use.
-const TYPES: [(&str, K); 29] = [
+const TYPES: [(&str, K); 30] = [
     ("domain", K::Domain),
     ("hostname", K::Domain),
     ("url", K::Url),
@@ -46,6 +46,7 @@ const TYPES: [(&str, K); 29] = [
     ("ip", K::Ipv4),
     ("ip-dst", K::Ipv4),
     ("ip-src", K::Ipv4),
+    ("ip4addr", K::Ipv4),
     ("ipv4", K::Ipv4),
     ("ipv6", K::Ipv6),
     ("email", K::Email),
@@ -78,20 +79,28 @@ const NAMES: [&str; 3] = ["name", "app", "family"];
 const WORDS: [&str; 3] = ["comment", "description", "notes"];
 const CAMPAIGNS: [&str; 2] = ["campaign", "operation"];
 const PHASES: [&str; 2] = ["phase", "campaign_phase"];
+const LABELS: [&str; 1] = ["tlp"];
+const FROM: [&str; 1] = ["valid_from"];
+const UNTIL: [&str; 4] = ["valid_until", "expires", "expiration", "expiry"];
 const SEEN: [&str; 5] = ["seen", "count", "posts", "tweets", "observed"];
 
-/// Whether a line is a header that this reader understands.
-pub(super) fn knows(line: &str) -> bool {
-    line.contains(',') && Columns::of(&header(line)).is_some()
+/// What may stand between two cells: in many countries a spreadsheet writes semicolons.
+const BETWEEN: [char; 3] = [',', ';', '\t'];
+
+/// Whether a file's first line, or the first after blank ones and comments, is a header that this reader understands.
+pub(super) fn knows(text: &str) -> bool {
+    head(text).1.contains(BETWEEN) && header(head(text).1).is_some()
 }
 
 pub(super) fn read(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
-    let first = text.lines().next().unwrap_or_default();
-    let header = header(first);
-    let columns = Columns::of(&header).ok_or(ReadError::Columns)?;
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let (skipped, first) = head(text);
+    let (between, header, columns) = header(first).ok_or(ReadError::Columns)?;
+    let line = 1 + text.get(..skipped).unwrap_or_default().matches('\n').count() as u64;
+    let text = text.get(skipped..).unwrap_or_default();
+    let mut reader =
+        ReaderBuilder::new().flexible(true).delimiter(between as u8).from_reader(text.as_bytes());
     let mut rows = Vec::new();
-    let mut lines = LineCount { text, byte: 0, line: 1 };
+    let mut lines = LineCount { text, byte: 0, line };
     for record in reader.records() {
         match record {
             Ok(record) => {
@@ -134,8 +143,26 @@ impl LineCount<'_> {
     }
 }
 
-fn header(line: &str) -> Vec<String> {
-    line.split(',').map(|c| c.trim().trim_matches('"').to_lowercase()).collect()
+/// The line that may be a header, and the byte at which it begins.
+fn head(text: &str) -> (usize, &str) {
+    let mut skipped = 0;
+    for line in text.split_inclusive('\n') {
+        if !line.trim().is_empty() && !line.starts_with('#') {
+            return (skipped, line.trim_end());
+        }
+        skipped += line.len();
+    }
+    (skipped, "")
+}
+
+/// What stands between its cells, the cells, and what the columns are.
+fn header(line: &str) -> Option<(char, Vec<String>, Columns)> {
+    BETWEEN.into_iter().find_map(|between| {
+        let cells: Vec<String> =
+            line.split(between).map(|c| c.trim().trim_matches('"').to_lowercase()).collect();
+        let columns = Columns::of(&cells)?;
+        Some((between, cells, columns))
+    })
 }
 
 /// Where in a row things stand.
@@ -148,6 +175,9 @@ struct Columns {
     campaign: Option<usize>,
     phase: Option<usize>,
     seen: Option<usize>,
+    label: Option<usize>,
+    from: Option<usize>,
+    until: Option<usize>,
 }
 
 impl Columns {
@@ -166,6 +196,9 @@ impl Columns {
             campaign: find(&CAMPAIGNS),
             phase: find(&PHASES),
             seen: find(&SEEN),
+            label: find(&LABELS),
+            from: find(&FROM),
+            until: find(&UNTIL),
         };
         (columns.typed.is_some() || columns.untyped.is_some() || !columns.kinds.is_empty()).then_some(columns)
     }
@@ -178,9 +211,24 @@ impl Columns {
     }
 
     fn row(&self, record: &StringRecord, at: Timestamp) -> Result<StixObject, String> {
-        let object = self.object(record, at)?;
-        match self.phase.and_then(|column| record.get(column)).map(str::trim).filter(|p| !p.is_empty()) {
-            None | Some("none") => Ok(object),
+        let cell = |column: Option<usize>| {
+            record.get(column?).map(str::trim).filter(|c| !c.is_empty() && *c != "none")
+        };
+        let time = |column, what: &str| {
+            let read = |text: &str| time(text).ok_or_else(|| format!("{what} is no date such as 2026-03-31"));
+            cell(column).map(read).transpose()
+        };
+        // A time from the future would make this the last word on it for ever.
+        let from = time(self.from, "valid_from")?.filter(|from| *from <= at);
+        let mut object = self.object(record, from.unwrap_or(at))?;
+        if let Some(until) = time(self.until, "valid_until")? {
+            object = object.valid_until_at(until);
+        }
+        if let Some(label) = cell(self.label) {
+            object = object.marked(Tlp::said(label));
+        }
+        match cell(self.phase) {
+            None => Ok(object),
             Some(name) => Phase::named(&name.to_lowercase())
                 .map(|phase| object.in_phase(phase))
                 .ok_or_else(|| "the phase is none of theft, dump, amplification, uptake".to_owned()),
@@ -214,6 +262,13 @@ impl Columns {
         };
         Ok(StixObject::indicator(&observable, name, words.as_deref(), at))
     }
+}
+
+/// A time, or a day: its beginning.
+fn time(text: &str) -> Option<Timestamp> {
+    let day = || format!("{}T00:00:00Z", text.parse::<Day>().ok()?).parse().ok();
+    let instant = || text.parse::<Instant>().ok()?.timestamp();
+    text.parse().ok().or_else(instant).or_else(day)
 }
 
 /// A value by the word in its type column. Registrants and the like are people, not attacks.
@@ -254,5 +309,7 @@ pub(super) fn typed(kind: &str, value: &str) -> Result<Observable, String> {
 }
 
 fn read_value(kind: K, value: &str) -> Result<Observable, String> {
+    // What a spreadsheet would take for a formula is led by a quote mark.
+    let value = value.strip_prefix('\'').filter(|v| v.starts_with(['=', '+', '-', '@'])).unwrap_or(value);
     Observable::lenient(kind, value).map_err(|e| e.to_string())
 }

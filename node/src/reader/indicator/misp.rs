@@ -12,23 +12,23 @@ use hedgerow_protocol::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{FILE_BYTES, ReadError, Row, csv::typed};
+use super::{FILE_BYTES, MOST_LINES, ReadError, Row, csv::typed};
 
-/// Events of one feed that are read.
-const EVENTS: usize = 10_000;
+/// Most events of one feed, and most bytes of one in a folder.
+const EVENTS: usize = 15_000;
+const FEED_BYTES: u64 = 4 * FILE_BYTES;
 
 /// Whether JSON is MISP's.
 pub(super) fn knows(value: &Value) -> bool {
-    value.get("Event").is_some() || value.get("response").is_some()
+    value.get("Event").is_some() || value.get("response").is_some() || value.get(0).is_some_and(knows)
 }
 
-/// Every attribute of every event in `value`.
+/// Every attribute of every event in `value`: one, a list of them, or the answer to a search.
 pub(super) fn read(value: &Value, at: Timestamp) -> Result<Vec<Row>, ReadError> {
     let mut rows = Vec::new();
-    let list = match value.get("response") {
-        Some(Value::Array(list)) => list.iter().collect(),
-        Some(one) => vec![one],
-        None => vec![value],
+    let list = match value.get("response").unwrap_or(value) {
+        Value::Array(list) => list.iter().collect(),
+        one => vec![one],
     };
     for one in list {
         let event = one.get("Event").ok_or(ReadError::Misp("an event is missing"))?;
@@ -37,27 +37,52 @@ pub(super) fn read(value: &Value, at: Timestamp) -> Result<Vec<Row>, ReadError> 
     Ok(rows)
 }
 
+/// An event that a feed's manifest names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Its id. The name of its file is made of it: nothing but a UUID is one.
+    pub(crate) uuid: Uuid,
+    /// When it changed last, as the feed writes it.
+    pub(crate) timestamp: String,
+}
+
+/// The events of a manifest; none if it is none.
+pub(crate) fn manifest(value: &Value) -> Option<Result<Vec<Event>, ReadError>> {
+    let list = value.as_object().filter(|list| !list.is_empty())?;
+    if list.len() > EVENTS {
+        return Some(Err(ReadError::Misp("the feed has more than 15,000 events")));
+    }
+    let event = |(uuid, head): (&String, &Value)| {
+        head.get("info")?;
+        let timestamp = match head.get("timestamp")? {
+            Value::String(text) => text.chars().take(20).collect(),
+            number => number.as_i64()?.to_string(),
+        };
+        Some(Event { uuid: Uuid::try_parse(uuid).ok()?, timestamp })
+    };
+    list.iter().map(event).collect::<Option<_>>().map(Ok)
+}
+
 /// A feed's folder: its manifest names the events.
 pub(super) fn read_feed(folder: &Path, at: Timestamp) -> Result<Vec<Row>, ReadError> {
-    let json = |name: &str| -> Result<Value, ReadError> {
+    let mut left = FEED_BYTES;
+    let mut json = |name: &str| -> Result<Value, ReadError> {
         let path = folder.join(name);
-        let small = fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= FILE_BYTES);
-        let bytes = small.then(|| fs::read(&path).ok()).flatten();
+        let size = fs::metadata(&path).ok().filter(|m| m.is_file() && m.len() <= FILE_BYTES).map(|m| m.len());
+        let bytes = size.and_then(|_| fs::read(&path).ok());
         let bytes = bytes.ok_or(ReadError::Misp("the manifest or an event that it names cannot be read"))?;
+        left = left.checked_sub(bytes.len() as u64).ok_or(ReadError::Misp("the feed has more than 1 GiB"))?;
         serde_json::from_slice(&bytes).map_err(|_| ReadError::Misp("a file of the feed is not JSON"))
     };
-    let manifest = json("manifest.json")?;
-    let names = manifest.as_object().ok_or(ReadError::Misp("the manifest is not an object"))?;
-    if names.len() > EVENTS {
-        return Err(ReadError::Misp("the feed has more than 10,000 events"));
-    }
+    let listed = json("manifest.json")?;
+    let events = manifest(&listed).ok_or(ReadError::Misp("the manifest is none of a feed"))??;
     let mut rows = Vec::new();
-    for name in names.keys() {
-        // The name becomes a path: nothing but a UUID is one.
-        let uuid =
-            Uuid::try_parse(name).map_err(|_| ReadError::Misp("the manifest names what is no event"))?;
+    for Event { uuid, .. } in events {
         let event = json(&format!("{uuid}.json"))?;
         rows.extend(read(&event, at)?);
+        if rows.len() > MOST_LINES {
+            return Err(ReadError::TooLong);
+        }
     }
     for (line, row) in (1..).zip(&mut rows) {
         row.line = line;
@@ -69,14 +94,16 @@ fn read_event(event: &Value, at: Timestamp, rows: &mut Vec<Row>) {
     let info = event.get("info").and_then(Value::as_str).map(str::trim).filter(|i| !i.is_empty());
     let info: Option<String> = info.map(|i| i.chars().take(256).collect());
     let label = tlp(event);
-    let list =
-        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let within = list(event, "Object").into_iter().flat_map(|o| list(&o, "Attribute"));
-    for attribute in list(event, "Attribute").into_iter().chain(within) {
+    let within = list(event, "Object").flat_map(|object| list(object, "Attribute"));
+    for attribute in list(event, "Attribute").chain(within) {
         let line = rows.len() as u64 + 1;
-        let result = read_attribute(&attribute, info.as_deref(), label, at);
+        let result = read_attribute(attribute, info.as_deref(), label, at);
         rows.push(Row::new(line, false, result));
     }
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn read_attribute(
@@ -137,13 +164,9 @@ fn of_pattern(
 
 /// The strictest TLP tag.
 fn tlp(tagged: &Value) -> Option<Tlp> {
-    let tags = tagged.get("Tag").and_then(Value::as_array)?;
     let label = |tag: &Value| {
         let name = tag.get("name")?.as_str()?.to_lowercase();
-        match name.strip_prefix("tlp:")? {
-            "white" => Some(Tlp::Clear),
-            other => other.parse().ok(),
-        }
+        Some(Tlp::said(name.strip_prefix("tlp:")?))
     };
-    tags.iter().filter_map(label).max()
+    list(tagged, "Tag").filter_map(label).max()
 }

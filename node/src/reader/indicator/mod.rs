@@ -3,8 +3,9 @@
 //! Every row comes out as one [`Row`]: an object to keep as a draft, or the reason why it is none.
 
 mod csv;
+mod iocs;
 mod list;
-mod misp;
+pub(crate) mod misp;
 mod stix;
 mod text;
 
@@ -135,16 +136,28 @@ pub fn read_feed(folder: &Path, at: Timestamp) -> Result<Vec<Row>, ReadError> {
 /// JSON says itself what it is.
 fn json(text: &str, at: Timestamp) -> Result<Vec<Row>, ReadError> {
     let value = serde_json::from_str(text).map_err(|_| ReadError::Bundle("it is not JSON"))?;
-    if misp::knows(&value) { misp::read(&value, at) } else { stix::read(value) }
+    if misp::knows(&value) {
+        misp::read(&value, at)
+    } else if iocs::knows(&value) {
+        Ok(iocs::read(&value, at))
+    } else {
+        stix::read(value)
+    }
 }
 
 /// JSON is a bundle or a MISP event; a first line with a comma and a known column is CSV; sentences are text; anything
 /// else is a list.
 fn detect(text: &str) -> Format {
     let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
-    if first.trim_start().starts_with('{') {
+    let json = match first.trim_start().chars().next() {
+        Some('{') => true,
+        // A list of events; a list of addresses may begin with a bracket, too.
+        Some('[') => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+        _ => false,
+    };
+    if json {
         Format::Stix
-    } else if csv::knows(first) {
+    } else if csv::knows(text) {
         Format::Csv
     } else if text::is_prose(text) {
         Format::Text

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hedgerow_protocol::indicator::{StixObject, Tlp};
+use hedgerow_protocol::indicator::{StixError, StixObject, Tlp};
 use serde_json::Value;
 
 use super::{ReadError, Row};
@@ -22,8 +22,18 @@ impl OwnLabels {
         self.0.extend(objects.iter().filter_map(label).take(room));
     }
 
+    /// An object of the source, under the labels that all know. None of what defines a label: it stays on what it marks.
+    pub(crate) fn read(&self, mut object: Value) -> Option<Result<StixObject, StixError>> {
+        let text = |key: &str| object.get(key).and_then(Value::as_str);
+        if text("type") == Some("marking-definition") && text("definition_type") != Some("statement") {
+            return None;
+        }
+        self.put(&mut object);
+        Some(StixObject::parse(object))
+    }
+
     /// Puts the ids that all know in the place of the source's own.
-    pub(crate) fn put(&self, object: &mut Value) {
+    fn put(&self, object: &mut Value) {
         if self.0.is_empty() {
             return;
         }
@@ -53,14 +63,9 @@ pub(super) fn read(bundle: Value) -> Result<Vec<Row>, ReadError> {
     };
     let mut labels = OwnLabels::default();
     labels.learn(&objects);
-    let rows = objects.into_iter().zip(1u64..).filter_map(|(mut object, line)| {
-        let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
-        if kind == "marking-definition" && object.get("definition_type").is_none_or(|t| t != "statement") {
-            return None;
-        }
-        let context = kind != "indicator";
-        labels.put(&mut object);
-        let object = StixObject::parse(object).and_then(|o| o.may_travel().map(|()| o));
+    let rows = objects.into_iter().zip(1u64..).filter_map(|(object, line)| {
+        let context = object.get("type").is_none_or(|kind| kind != "indicator");
+        let object = labels.read(object)?;
         Some(Row::new(line, context, object.map_err(|e| e.to_string())))
     });
     Ok(rows.collect())
@@ -79,10 +84,5 @@ fn label(object: &Value) -> Option<(String, Tlp)> {
     let extended = extended.and_then(|all| all.values().find_map(|one| one.get("tlp_2_0")));
     let named = text(object.get("name")).and_then(|name| Some(name.strip_prefix("tlp:")?.to_owned()));
     let word = text(defined).or_else(|| text(extended)).or(named)?;
-    let label = match word.trim() {
-        "white" => Tlp::Clear,
-        // A label that nobody knows is kept as the strictest there is.
-        word => word.parse().unwrap_or(Tlp::Red),
-    };
-    Some((id.to_owned(), label))
+    Some((id.to_owned(), Tlp::said(&word)))
 }

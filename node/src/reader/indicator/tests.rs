@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path};
 
-use hedgerow_protocol::indicator::Tlp;
+use hedgerow_protocol::indicator::{Instant, Tlp};
 
 use super::*;
 
@@ -133,6 +133,7 @@ fn a_misp_event_is_read_attribute_by_attribute_and_only_what_is_for_detection_is
     assert_eq!(objects[0].words().collect::<Vec<_>>(), ["Made up", "c2"]);
     let search = format!("{{\"response\":[{text},{text}]}}");
     assert_eq!(rows(&search).len(), 16);
+    assert_eq!(rows(&format!("[{text},{text}]")).len(), 16);
     assert!(matches!(read(b"{\"response\":[{}]}", None, at()), Err(ReadError::Misp(_))));
 }
 
@@ -144,11 +145,15 @@ fn a_feed_is_read_by_its_manifest_which_names_nothing_but_events() {
         r#"{"Event":{"info":"x","Attribute":[{"type":"domain","value":"evil.example","to_ids":true}]}}"#;
     fs::write(dir.path().join(format!("{uuid}.json")), event).unwrap();
     let manifest = |text: String| fs::write(dir.path().join("manifest.json"), text).unwrap();
-    manifest(format!("{{\"{uuid}\":{{}}}}"));
+    manifest(format!(r#"{{"{uuid}":{{"info":"x","timestamp":"1"}}}}"#));
     let feed = read_feed(dir.path(), at()).unwrap();
     assert_eq!((feed.len(), feed[0].line), (1, 1));
-    for bad in ["{\"../manifest\":{}}", "{\"5bb277a3-277c-4cc9-a7d0-4c668064ab0c\":{}}", "[]", "{"] {
-        manifest(bad.into());
+    let head = r#"{"info":"x","timestamp":"1"}"#;
+    let named = |name: &str| format!(r#"{{"{name}":{head}}}"#);
+    let absent = "5bb277a3-277c-4cc9-a7d0-4c668064ab0c";
+    let no_head = format!(r#"{{"{uuid}":{{}}}}"#);
+    for bad in [named("../manifest"), named(absent), no_head, "[]".into(), "{".into()] {
+        manifest(bad.clone());
         assert!(matches!(read_feed(dir.path(), at()), Err(ReadError::Misp(_))), "{bad}");
     }
 }
@@ -281,4 +286,57 @@ fn a_label_that_a_bundle_defines_itself_or_gives_a_part_of_an_object_is_kept() {
     let labels: Vec<Option<Tlp>> = read.into_iter().map(|row| row.result.unwrap().tlp()).collect();
     let (amber, red) = (Some(Tlp::Amber), Some(Tlp::Red));
     assert_eq!(labels, [Some(Tlp::Clear), Some(Tlp::AmberStrict), red, red, red, amber, None]);
+}
+
+#[test]
+fn tables_of_others_are_read_whatever_stands_between_their_cells_or_before_their_header() {
+    let labelled = |text: &str| -> Vec<String> {
+        let rows = read(text.as_bytes(), None, at()).unwrap();
+        let said = |o: &StixObject| {
+            let key = o.pattern().unwrap().key();
+            let until = o.valid_until().map_or_else(|| "-".into(), |until| until.to_string());
+            format!("{key} {:?} {} {until}", o.tlp(), o.created())
+        };
+        rows.iter().map(|r| r.result.as_ref().map_or_else(|why| format!("{}: {why}", r.line), said)).collect()
+    };
+    let now = Instant::of(at());
+    let semicolons = "# a comment\n\ntype;value;tlp\ndomain;a.example;white\ndomain;b.example;ex:chr\n";
+    assert_eq!(
+        labelled(semicolons),
+        [format!("domain a.example Some(Clear) {now} -"), format!("domain b.example Some(Red) {now} -")]
+    );
+    let tabs = "\nvalue\tvalid_from\tvalid_until\na.example\t2020-01-02\t2031-01-02T03:04:05.000Z\n\
+                b.example\t2999-01-01\tsoon\n";
+    assert_eq!(
+        labelled(tabs),
+        [
+            "domain a.example None 2020-01-02T00:00:00.000Z 2031-01-02T03:04:05.000Z".to_owned(),
+            "4: valid_until is no date such as 2026-03-31".to_owned(),
+        ]
+    );
+    // As our own export has it: no formula for a spreadsheet.
+    assert_eq!(rows("kind,value\nprocess,'-bash\n"), ["process -bash"]);
+    assert_eq!(
+        rows(
+            r#"{"iocs":[{"type":"domain","value":"a.example","tag":"stalkerware","tlp":"white"},{"type":"snort"}]}"#
+        ),
+        ["domain a.example", "2: the value is empty"]
+    );
+}
+
+#[test]
+fn blocklists_are_lists_of_names() {
+    let text = "! a filter list\n# hosts\n0.0.0.0 a.example # why\n127.0.0.1\tb.example\n||c.example^\n*.d.example\n\
+                https://e.example/#top\nf.example#g\n";
+    assert_eq!(
+        rows(text)[..5],
+        [
+            "domain a.example",
+            "domain b.example",
+            "domain c.example",
+            "domain d.example",
+            "url https://e.example/"
+        ]
+    );
+    assert!(rows(text)[5].starts_with("8: "), "a mark within a word begins no comment");
 }
