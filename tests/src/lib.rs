@@ -160,6 +160,10 @@ impl Node {
             let output = child.wait_with_output().unwrap();
             panic!("serve did not start: {:?}", Done::of(output));
         }
+        // Read on, or a node that warns a lot would wait for somebody to read it.
+        if let Some(mut stderr) = child.stderr.take() {
+            std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        }
         (Serving { child }, serde_json::from_str(&line).unwrap())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use hedgerow_tests::{Federation, binary, eventually, real_data};
+use hedgerow_tests::{Federation, Node, binary, eventually, real_data};
 use serde_json::{Value, json};
 
 /// Records that the test makes, so that it can count them itself: (person, tactic, role, origin, quarter).
@@ -200,6 +200,46 @@ fn a_node_that_was_away_learns_what_it_missed() {
     eventually("the second has it", || second.json(&["status"])["indicators"] == 1);
     let _third = third.serve();
     eventually("the third has it", || third.json(&["status"])["indicators"] == 1);
+}
+
+#[test]
+fn after_a_partition_in_which_both_sides_published_and_took_back_all_hold_the_same() {
+    let federation = Federation::new(4, &[]);
+    let nodes = &federation.nodes;
+    let publish = |node: &Node, names: std::ops::Range<u32>| {
+        let list = federation.dir().join(format!("{}.txt", names.start));
+        fs::write(&list, names.map(|n| format!("host{n}.phish.example\n")).collect::<String>()).unwrap();
+        node.json(&["indicator", "import", list.to_str().unwrap()]);
+        node.json(&["indicator", "publish", "--tlp", "green"]);
+    };
+    let revoke = |node: &Node, what: &str| {
+        let list = node.json(&["indicator", "list"]);
+        let one = list.as_array().unwrap().iter().find(|one| one["what"] == what).unwrap();
+        node.json(&["indicator", "revoke", one["id"].as_str().unwrap()]);
+    };
+    // What was published as it was signed, revocations included: byte for byte the same where the library is.
+    let library = |node: &Node| node.json(&["indicator", "export", "--format", "stix"])["text"].clone();
+    {
+        let _all = federation.serve();
+        publish(&nodes[0], 0..3);
+        publish(&nodes[2], 3..6);
+        eventually("all have it", || nodes.iter().all(|n| n.json(&["status"])["indicators"] == 6));
+    }
+    // Two of them meet, then the two others.
+    for (side, names, gone) in [(&nodes[..2], 10..40, "host1"), (&nodes[2..], 50..90, "host4")] {
+        let _side: Vec<_> = side.iter().map(Node::serve).collect();
+        publish(&side[0], names.clone());
+        publish(&side[1], names.end..names.end + 5);
+        revoke(&side[0], &format!("domain {gone}.phish.example"));
+        eventually("the side has it", || library(&side[0]) == library(&side[1]));
+    }
+    assert_ne!(library(&nodes[0]), library(&nodes[2]));
+    let _all = federation.serve();
+    eventually("all hold the same", || nodes.iter().all(|node| library(node) == library(&nodes[0])));
+    let list = nodes[3].json(&["indicator", "export", "--format", "list"]);
+    let text = list["text"].as_str().unwrap();
+    assert_eq!(list["written"], 6 - 2 + 35 + 45, "{text}");
+    assert!(!text.contains("host1.phish") && !text.contains("host4.phish"));
 }
 
 #[test]

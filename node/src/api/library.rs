@@ -195,10 +195,9 @@ pub fn check_proof(json: &[u8], charter: Option<&Signed<Charter>>) -> Result<Pro
         None => None,
     };
     let object = &proof.object;
-    let what = object.pattern().map(|p| p.key()).or_else(|| object.words().next().map(str::to_owned));
     Ok(Proven {
         object: object.id().to_owned(),
-        what: what.unwrap_or_default(),
+        what: object.what(),
         signer,
         member,
         charter: head.charter,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::PeopleOutcome;
 use super::library::LibraryOutcome;
 use crate::{
-    export::LeftOut,
+    export::Exported,
     flow::{
         backup::Confirmed,
         clients::ClientView,
@@ -68,7 +68,7 @@ pub enum Outcome {
     /// Of [`Command::Library`].
     Library(Box<LibraryOutcome>),
     /// Of [`Command::IndicatorExport`].
-    Exported(ExportedFile),
+    Exported(Exported),
     /// Of [`Command::Ledger`].
     Ledger(LedgerView),
     /// Of [`Command::ConfirmLedger`].
@@ -167,24 +167,6 @@ pub struct ListedIndicator {
     pub from: Option<String>,
     /// When this version came here.
     pub at: Timestamp,
-}
-
-/// An exported file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExportedFile {
-    /// Its text, where it is one file.
-    pub text: String,
-    /// The files by name, where they are several.
-    #[serde(default)]
-    pub files: BTreeMap<String, String>,
-    /// Written.
-    pub written: usize,
-    /// Held back by their labels.
-    pub held_back: usize,
-    /// What the format cannot hold, by reason.
-    #[serde(default)]
-    pub left_out: Vec<LeftOut>,
 }
 
 /// The ledger, for people.

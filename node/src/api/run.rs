@@ -4,7 +4,6 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use hedgerow_protocol::{
     id::NodeId,
-    indicator::StixObject,
     statistic::{Mode, Query},
     time::Timestamp,
     wire::Spreading,
@@ -183,14 +182,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
                 let by = node.library.corroboration(|key| charter.is_some_and(|c| c.member(key).is_some()));
                 entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
             }
-            let done = export(&entries, format, audience, &publisher(node), now());
-            Ok(Outcome::Exported(ExportedFile {
-                text: done.text,
-                files: done.files,
-                written: done.written,
-                held_back: done.held_back,
-                left_out: done.left_out,
-            }))
+            Ok(Outcome::Exported(export(&entries, format, audience, &publisher(node), now())))
         }
         Command::ConfirmLedger { also } => node.confirm_ledger(also, now()).map(Outcome::Confirmed),
         Command::Backup { path, recipients, single } => {
@@ -373,17 +365,11 @@ fn listed_foreign(foreign: &ForeignObject) -> ListedForeign {
     ListedForeign {
         id: object.id().to_owned(),
         kind: object.kind().to_owned(),
-        what: what(object),
+        what: object.what(),
         tlp: object.tlp(),
         source: foreign.source.clone(),
         at: foreign.at,
     }
-}
-
-/// What an object looks for, or else its name.
-fn what(object: &StixObject) -> String {
-    let words = || object.words().next().map(str::to_owned);
-    object.pattern().map(|p| p.key()).or_else(words).unwrap_or_default()
 }
 
 fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
@@ -396,7 +382,7 @@ fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
     ListedIndicator {
         id: object.id().to_owned(),
         kind: object.kind().to_owned(),
-        what: what(object),
+        what: object.what(),
         tlp: if entry.is_draft() { None } else { object.tlp() },
         state: state.to_owned(),
         from: entry.owner.map(|id| name_of(node, id)),

@@ -108,17 +108,20 @@ pub struct LeftOut {
 pub const NAMED: usize = 1000;
 
 /// What was written, and what was left out of it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exported {
     /// The file, where there is one.
     pub text: String,
     /// The files by name, where there are several.
+    #[serde(default)]
     pub files: BTreeMap<String, String>,
     /// Objects or observables written.
     pub written: usize,
     /// Objects held back by their label.
     pub held_back: usize,
     /// What the format cannot hold, by reason.
+    #[serde(default)]
     pub left_out: Vec<LeftOut>,
 }
 

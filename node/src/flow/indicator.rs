@@ -15,11 +15,11 @@ use hedgerow_protocol::{
         Tlp, lint_against, objection,
     },
     time::Timestamp,
-    wire::{Announcement, Spreading},
+    wire::Announcement,
 };
 use serde::{Deserialize, Serialize};
 
-use self::{incoming::is_sealed, under::Key};
+use self::under::Key;
 use super::intake::{Imported, Rejected};
 use crate::{
     api::Given,
@@ -65,13 +65,7 @@ pub struct Found {
 
 impl Found {
     fn of(object: &StixObject, reason: impl Into<String>) -> Self {
-        Self { object: object.id().to_owned(), pattern: Self::what(object), reason: reason.into() }
-    }
-
-    /// What an object looks for, or its name.
-    fn what(object: &StixObject) -> String {
-        let name = || object.words().next().map(str::to_owned);
-        object.pattern().map(Pattern::key).or_else(name).unwrap_or_default()
+        Self { object: object.id().to_owned(), pattern: object.what(), reason: reason.into() }
     }
 }
 
@@ -235,7 +229,7 @@ impl Node {
             let reason = objection(&object, &held.checks(true));
             list.push(Quarantined {
                 object: object.id().to_owned(),
-                what: Found::what(&object),
+                what: object.what(),
                 reason: reason.unwrap_or_else(|| "nothing stands against it any more".into()),
                 owner,
                 tlp: object.tlp(),
@@ -336,15 +330,11 @@ impl Node {
     /// Whom this node has ever sealed an object of its own for.
     fn sealed_for(&self, id: &str) -> Result<Vec<NodeId>, NodeError> {
         let mut to = BTreeSet::new();
-        for document in self.documents.of(Spreading::Batch, self.id()) {
-            let json = self.documents.read(&document)?.unwrap_or_default();
-            let Some(opened) = is_sealed(&json).then(|| self.unseal(&json)).transpose()?.flatten() else {
-                continue;
-            };
-            if opened.batch.items().iter().any(|item| item.object.id() == id) {
-                to.extend(opened.to);
+        self.each_signed_by(self.id(), &mut |batch, sealed_for| {
+            if batch.items().iter().any(|item| item.object.id() == id) {
+                to.extend(sealed_for);
             }
-        }
+        })?;
         Ok(to.into_iter().collect())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use hedgerow_protocol::{
@@ -37,6 +40,8 @@ pub struct Allowed {
 pub struct AllowList {
     vault: Arc<Vault>,
     held: RwLock<BTreeMap<String, Allowed>>,
+    /// How often something was taken off.
+    removed: AtomicU64,
 }
 
 impl AllowList {
@@ -47,7 +52,7 @@ impl AllowList {
                 serde_json::from_slice(&json?).map_err(|_| StoreError::Damaged("the allow-list"))?;
             held.insert(format!("{} {}", entry.kind, entry.value), entry);
         }
-        Ok(Self { vault, held: RwLock::new(held) })
+        Ok(Self { vault, held: RwLock::new(held), removed: AtomicU64::new(0) })
     }
 
     /// Puts an observable on the list.
@@ -82,7 +87,13 @@ impl AllowList {
         txn.delete(Kind::Allowed, key.as_bytes());
         txn.commit()?;
         held.remove(&key);
+        self.removed.fetch_add(1, Ordering::Release);
         Ok(true)
+    }
+
+    /// How often something was taken off since it was opened: objects that were covered by it may be back.
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Acquire)
     }
 
     /// Every entry, by kind and value.

@@ -204,11 +204,19 @@ impl Library {
         found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()
     }
 
-    /// What is published with a pattern and in use here; the latest, if it is more than one.
+    /// What is published with a pattern and in use here: one that was not taken back, if there is one; else the latest.
     pub fn with_pattern(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let key_of = shelf::pattern_key(key);
         let found = {
             let index = self.index();
-            let row = index.with_pattern(shelf::pattern_key(key)).filter(|row| row.live());
+            let in_use = |row: &&Row| row.live() && !row.has(shelf::REVOKED);
+            // The latest may be held back or revoked while another member's stands: then all are gone over.
+            let among = |wanted: &dyn Fn(&&Row) -> bool| {
+                let latest = index.with_pattern(key_of).filter(wanted);
+                latest.or_else(|| index.rows.iter().rev().filter(|row| row.pattern == key_of).find(wanted))
+            };
+            let known = index.with_any(key_of);
+            let row = known.then(|| among(&in_use).or_else(|| among(&|row| row.live()))).flatten();
             row.and_then(|row| Some((*row, *index.lot(row)?)))
         };
         let entry = found.map(|(row, lot)| Parts::over(&self.vault).entry(&row, &lot)).transpose()?;

@@ -110,13 +110,6 @@ impl Settings {
         txn.commit()
     }
 
-    /// Notes that it is known what was spent.
-    pub fn confirm_restored(&self) -> Result<(), StoreError> {
-        let mut txn = self.vault.begin();
-        forget_restored(&mut txn);
-        txn.commit()
-    }
-
     /// Joins a charter.
     pub fn put_charter(&self, charter: &Signed<Charter>) -> Result<(), StoreError> {
         let mut txn = self.vault.begin();

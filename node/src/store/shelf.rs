@@ -119,6 +119,11 @@ impl Index {
         self.rows.get(*self.by_pattern.get(&key)? as usize).filter(|row| !row.has(SUPERSEDED))
     }
 
+    /// Whether anything ever came with a pattern.
+    pub(super) fn with_any(&self, key: u64) -> bool {
+        self.by_pattern.contains_key(&key)
+    }
+
     pub(super) fn lot(&self, row: &Row) -> Option<&Lot> {
         self.lots.get(row.lot as usize)
     }

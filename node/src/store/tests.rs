@@ -245,6 +245,26 @@ mod library {
     }
 
     #[test]
+    fn what_stands_is_found_by_its_pattern_behind_what_was_held_back_or_revoked_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelves = Shelves::over(vault(dir.path()));
+        let found =
+            || shelves.library.with_pattern("domain evil.example").unwrap().map(|e| e.object.id().to_owned());
+        let [first, second, third] = [2, 3, 4].map(secret);
+        assert_eq!(found(), None);
+        let stands = indicator(&first, "evil.example", 0);
+        shelves.publish(&first, vec![stands.clone()], 1);
+        shelves.publish(&second, vec![named(&indicator(&second, "evil.example", 0), "held")], 2);
+        assert_eq!(found().as_deref(), Some(stands.id()));
+        let gone = indicator(&third, "evil.example", 0);
+        shelves.publish(&third, vec![gone.clone().revoked_at(at(1))], 3);
+        assert_eq!(found().as_deref(), Some(stands.id()));
+        // Of what was taken back by all, the latest.
+        shelves.publish(&first, vec![stands.revoked_at(at(4))], 5);
+        assert!(found().is_some());
+    }
+
+    #[test]
     fn the_next_version_of_ones_own_is_published_once_and_what_others_sign_never_touches_a_draft() {
         let dir = tempfile::tempdir().unwrap();
         let shelves = Shelves::over(vault(dir.path()));

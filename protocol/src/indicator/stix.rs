@@ -303,15 +303,6 @@ impl StixObject {
         self
     }
 
-    /// The phases of an influence operation that it is in.
-    pub fn phases(&self) -> impl Iterator<Item = Phase> {
-        let all = self.map.get("kill_chain_phases").and_then(Value::as_array);
-        all.into_iter().flatten().filter_map(|phase| {
-            let ours = phase.get("kill_chain_name")?.as_str()? == KILL_CHAIN;
-            ours.then(|| Phase::named(phase.get("phase_name")?.as_str()?)).flatten()
-        })
-    }
-
     /// Gives an indicator made by [`Self::indicator`] an id of one's own; any other object stays as it is.
     ///
     /// An id belongs to whoever signs it first. If all members gave one observable the same id, or one that others can
@@ -425,6 +416,12 @@ impl StixObject {
     /// What an indicator looks for.
     pub const fn pattern(&self) -> Option<&Pattern> {
         self.pattern.as_ref()
+    }
+
+    /// What it looks for, or else its name; nothing if it has neither.
+    pub fn what(&self) -> String {
+        let name = || self.words().next().map(str::to_owned);
+        self.pattern().map(Pattern::key).or_else(name).unwrap_or_default()
     }
 
     /// Whether it says what `other` says: all but its times and its labels is the same.

@@ -264,6 +264,9 @@ impl Server {
 
     fn objects(&self, ask: &Ask, client: &Client, id: Option<&str>) -> Result<Answer, Answer> {
         let (rows, paging) = self.page(ask, client, id)?;
+        if id.is_some() {
+            self.is_here(&rows)?;
+        }
         let wanted = rows.get(..rows.len().min(paging.filter.limit)).unwrap_or_default();
         let (mut list, mut told) = (Vec::new(), 0);
         'page: for some in wanted.chunks(READ) {
@@ -284,19 +287,27 @@ impl Server {
         Ok(paging.envelope(list, wanted.get(..told).unwrap_or_default(), told < rows.len()))
     }
 
+    /// Whether any of what one object was found as is still here, if it was found.
+    fn is_here(&self, rows: &[AddedRow]) -> Result<(), Answer> {
+        let here = rows.is_empty() || self.catalog.read(rows)?.iter().any(Option::is_some);
+        if here { Ok(()) } else { Err(nothing()) }
+    }
+
     fn manifest(&self, ask: &Ask, client: &Client) -> Result<Answer, Answer> {
         let (mut rows, paging) = self.page(ask, client, None)?;
         let more = rows.len() > paging.filter.limit;
         rows.truncate(paging.filter.limit);
-        let list: Vec<Value> = rows
-            .iter()
-            .map(|row| {
+        let mut list: Vec<Value> = Vec::new();
+        for some in rows.chunks(READ) {
+            // What is held back or allowed here since is in no list, as it is in no answer.
+            let here = some.iter().zip(self.catalog.read(some)?).filter(|(_, object)| object.is_some());
+            list.extend(here.map(|(row, _)| {
                 json!({
                     "id": catalog::id(row), "date_added": date_added(row), "version": catalog::timestamp(row.version()),
                     "media_type": "application/stix+json;version=2.1",
                 })
-            })
-            .collect();
+            }));
+        }
         let list =
             if list.is_empty() { Vec::new() } else { format!("\"objects\":{}", json!(list)).into_bytes() };
         Ok(paging.envelope(list, &rows, more))
@@ -304,6 +315,7 @@ impl Server {
 
     fn versions(&self, ask: &Ask, client: &Client, id: &str) -> Result<Answer, Answer> {
         let (rows, paging) = self.page(ask, client, Some(id))?;
+        self.is_here(&rows)?;
         let list: Vec<String> = rows.iter().map(|row| catalog::timestamp(row.version())).collect();
         let list =
             if list.is_empty() { Vec::new() } else { format!("\"versions\":{}", json!(list)).into_bytes() };

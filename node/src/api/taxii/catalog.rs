@@ -3,10 +3,7 @@
 //! The library numbers what comes in as it comes. What is new there since the last request is given its time, before
 //! the request is answered.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant as Clock},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hedgerow_protocol::indicator::{StixObject, Tlp};
 use uuid::Uuid;
@@ -17,8 +14,6 @@ use crate::{
     store::{Added, AddedRow},
 };
 
-/// How often the whole library is gone over again, for what was held back and then released.
-const WHOLE: Duration = Duration::from_secs(300);
 /// Versions given their times in one commit.
 const COMMIT: usize = 3000;
 
@@ -118,7 +113,8 @@ pub(super) struct Catalog {
 #[derive(Default)]
 struct Seen {
     next: u64,
-    whole: Option<Clock>,
+    /// How often something had been taken off the allow-list by then.
+    removed: u64,
 }
 
 impl Catalog {
@@ -137,9 +133,11 @@ impl Catalog {
     /// Gives what is new in the library its time.
     pub(super) fn catch_up(&self) -> Result<(), NodeError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Clock::now();
-        if seen.whole.is_none_or(|at| now.duration_since(at) > WHOLE) {
-            *seen = Seen { next: 0, whole: Some(now) };
+        // What was held back and is released comes in anew at its end; what was allowed here and is not any more lies
+        // anywhere in it.
+        let removed = self.node.library.allowed().removed();
+        if removed != seen.removed {
+            *seen = Seen { next: 0, removed };
         }
         let (mut fresh, mut next) = (Vec::new(), seen.next);
         for entry in self.node.library.published(seen.next) {

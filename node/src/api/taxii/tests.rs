@@ -170,6 +170,44 @@ fn labels_decide_what_a_token_reads() {
 }
 
 #[test]
+fn what_is_allowed_here_or_held_back_is_in_no_answer_and_comes_back() {
+    let world = World::new();
+    world.publish(0..2, Tlp::Green);
+    let path = world.collection("library");
+    let answers = |id: &str| {
+        let listed =
+            |what: &str| json_of(&world.ask("GET", &format!("{path}{what}/"), ""))["objects"].to_string();
+        let of = |what: &str| world.ask("GET", &format!("{path}objects/{id}/{what}"), "").status;
+        (listed("manifest").contains(id), listed("objects").contains(id), of(""), of("versions/"))
+    };
+    let id = &world.walk(9, |_| ())[0];
+    let there = (true, true, 200, 200);
+    assert_eq!(answers(id), there);
+    let entry = world.node.library.entry(id).unwrap().unwrap();
+    let value = entry.object.pattern().unwrap().observables()[0].value().to_owned();
+    world.node.allow(&value, "our own", now()).unwrap();
+    assert_eq!(answers(id), (false, false, 404, 404));
+    world.node.disallow(&value).unwrap();
+    assert_eq!(answers(id), there);
+    // What came while it was allowed gets its time when it is so no more.
+    world.node.allow("host-2.evil-green.example", "", now()).unwrap();
+    world.publish(2..3, Tlp::Green);
+    let before = world.walk(9, |_| ()).len();
+    world.node.disallow("host-2.evil-green.example").unwrap();
+    assert_eq!(world.walk(9, |_| ()).len(), before + 1);
+}
+
+#[test]
+fn discovery_names_the_url_that_the_operator_gave() {
+    let world = World::new();
+    let key = world.node.clients.paging_key(&[7; 32]).unwrap();
+    let catalog = Catalog::open(Arc::clone(&world.node)).unwrap();
+    let server = Server::new("https://taxii.example/shared".into(), catalog, key);
+    let answer = json_of(&server.answer(&world.asking("GET", "/taxii2/", "")));
+    assert_eq!(answer["api_roots"], json!(["https://taxii.example/shared/api/"]), "{answer}");
+}
+
+#[test]
 fn observables_are_served_with_the_time_of_their_coming_as_their_version() {
     let world = World::new();
     let domain = serde_json::json!({

@@ -120,7 +120,7 @@ impl Node {
         }
         for ((label, key), objects) in under {
             let patterns: HashMap<String, String> =
-                objects.iter().map(|o| (o.id().to_owned(), Found::what(o))).collect();
+                objects.iter().map(|o| (o.id().to_owned(), o.what())).collect();
             let told = |list: Vec<Finding>| {
                 list.into_iter().map(|Finding { object, reason }| {
                     let pattern = patterns.get(&object).cloned().unwrap_or_default();

@@ -100,7 +100,7 @@ fn nobody_outside_revokes_or_changes_what_this_node_published() {
     assert_eq!((moved, drafts, refused, kept), (1, 1, 2, 2));
     let landed = node.take_in("partner", None, Landing::Drafts, given, now()).unwrap();
     assert_eq!(landed, [Landed::Refused, Landed::Duplicate, Landed::Refused, Landed::Refused]);
-    let drafts: Vec<String> = node.library.drafts().unwrap().iter().map(|d| Found::what(&d.object)).collect();
+    let drafts: Vec<String> = node.library.drafts().unwrap().iter().map(|d| d.object.what()).collect();
     assert_eq!(drafts, ["domain else.example"]);
     assert_eq!(node.indicators().unwrap().iter().find(|e| e.object.id() == own.id()).unwrap().object, own);
 }

@@ -80,9 +80,9 @@ impl Node {
         let Ok(own) = self.pseudonym() else { return Ok(ties) };
         // What waits first: what comes back while this goes on is then seen twice, and never not at all.
         let posted = self.pseudonyms.posted()?;
-        let under = self.signed_by(&own.id)?;
+        let under = !self.documents.of(Spreading::Batch, own.id).is_empty();
         let signs = about.clone().any(|(key, _)| key == Key::Pseudonym);
-        ties.used = !under.is_empty() || !posted.is_empty() || signs;
+        ties.used = under || !posted.is_empty() || signs;
         if !ties.used {
             return Ok(ties);
         }
@@ -91,8 +91,10 @@ impl Node {
             signed.insert(object.id().to_owned());
             ties.of(key).extend(ids(object).map(str::to_owned));
         };
-        for (key, batches) in [(Key::Name, self.signed_by(&self.id())?), (Key::Pseudonym, under)] {
-            batches.iter().flat_map(SignedBatch::items).for_each(|item| add(key, &item.object));
+        for (key, signer) in [(Key::Name, self.id()), (Key::Pseudonym, own.id)] {
+            self.each_signed_by(signer, &mut |batch, _| {
+                batch.items().iter().for_each(|item| add(key, &item.object));
+            })?;
         }
         posted.iter().flat_map(SignedBatch::items).for_each(|item| add(Key::Pseudonym, &item.object));
         about.for_each(|(key, object)| add(key, object));
@@ -106,17 +108,22 @@ impl Node {
         Ok(ties)
     }
 
-    /// Every batch that one of this node's keys signed, sealed ones opened.
-    pub(super) fn signed_by(&self, key: &NodeId) -> Result<Vec<SignedBatch>, NodeError> {
-        let mut batches = Vec::new();
-        for document in self.documents.of(Spreading::Batch, *key) {
+    /// Shows `each` every batch that one of this node's keys signed, one at a time, and whom it was sealed for: sealed ones
+    /// are opened.
+    pub(super) fn each_signed_by(
+        &self,
+        key: NodeId,
+        each: &mut dyn FnMut(&SignedBatch, &[NodeId]),
+    ) -> Result<(), NodeError> {
+        for document in self.documents.of(Spreading::Batch, key) {
             let json = self.documents.read(&document)?.unwrap_or_default();
-            match is_sealed(&json) {
-                true => batches.extend(self.unseal(&json)?.map(|opened| opened.batch)),
-                false => batches.push(SignedBatch::open(&json).map_err(NodeError::invalid)?),
+            if !is_sealed(&json) {
+                each(&SignedBatch::open(&json).map_err(NodeError::invalid)?, &[]);
+            } else if let Some(opened) = self.unseal(&json)? {
+                each(&opened.batch, &opened.to);
             }
         }
-        Ok(batches)
+        Ok(())
     }
 
     /// A sealed batch that is held, opened; none if it is not for this node.

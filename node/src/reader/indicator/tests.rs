@@ -202,8 +202,12 @@ fn a_table_of_an_influence_operation_names_campaigns_phases_and_counts() {
         (read[0].campaign.as_deref(), read[0].seen, read[1].seen),
         (Some("Made Up"), Some(1204), None)
     );
-    let phases: Vec<_> = read[0].result.as_ref().unwrap().phases().map(|p| p.name()).collect();
-    assert_eq!(phases, ["amplification"]);
+    let phase = |row: &Row| row.result.as_ref().unwrap().get("kill_chain_phases").unwrap()[0].clone();
+    let phase = phase(&read[0]);
+    assert_eq!(
+        (&phase["kill_chain_name"], &phase["phase_name"]),
+        (&"hedgerow-influence-operation".into(), &"amplification".into())
+    );
 }
 
 #[test]
