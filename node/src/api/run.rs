@@ -391,7 +391,7 @@ fn listed(node: &Node, entry: &Entry) -> ListedIndicator {
 }
 
 fn status(node: &Node, service: Option<&Service>) -> Result<Outcome, NodeError> {
-    let (indicators, drafts) = node.library.count()?;
+    let (indicators, drafts) = node.library.count();
     let charter = node.charter().map(|c| CharterView {
         name: c.document().name.clone(),
         id: c.id(),
