@@ -4,7 +4,15 @@
 //! `HEDGEROW_LONG=1 cargo test -p hedgerow-tests --test hostile -- tiny_batches --nocapture` lets it sign a million
 //! batches.
 
-use std::{collections::HashMap, env, fs, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    env, fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use hedgerow_node::net::{Inbound, RequestError};
 use hedgerow_protocol::{
@@ -37,6 +45,8 @@ pub(crate) fn indicator(value: &str) -> StixObject {
 #[derive(Default)]
 pub(crate) struct Wares {
     documents: HashMap<Digest, Vec<u8>>,
+    /// How often a document was asked for from its beginning.
+    fetched: AtomicUsize,
     /// What it says of each.
     pub(crate) listed: Vec<Announcement>,
     /// With what it evaluates elements.
@@ -84,6 +94,7 @@ impl Wares {
             }
             Request::Fetch { id, offset } => match self.documents.get(id) {
                 Some(json) => {
+                    self.fetched.fetch_add(usize::from(*offset == 0), Ordering::Relaxed);
                     let page = json.iter().skip(*offset as usize).take(limits::PAGE_BYTES);
                     Reply::Page { bytes: page.copied().collect() }
                 }
@@ -185,7 +196,7 @@ async fn the_same_batch_offered_over_and_over_is_fetched_and_kept_once() {
     let json = world.batch(vec![indicator("twice.example")], &world.secret);
     let one = wares.add(json);
     wares.listed = vec![one.clone(); limits::INVENTORY_IDS * 4];
-    let (_, answering) = world.hand_out(wares);
+    let (wares, answering) = world.hand_out(wares);
     for _ in 0..40 {
         // Its own network sends a repetition once; the list repeats it all the same.
         let _ = world.net.announce(one.clone()).await;
@@ -193,6 +204,9 @@ async fn the_same_batch_offered_over_and_over_is_fetched_and_kept_once() {
     eventually("it is kept", || world.status()["batches"] == 1);
     world.honest_arrives("duplicates");
     assert_eq!(world.status()["batches"], 2);
+    // Once by each of the three at most: two may have had it from the third.
+    let fetched = wares.fetched.load(Ordering::Relaxed);
+    assert!((1..=3).contains(&fetched), "fetched {fetched} times");
     answering.abort();
 }
 
