@@ -27,7 +27,7 @@ use hedgerow_node::{
 };
 use hedgerow_protocol::{
     document::NodeSecret,
-    indicator::{Observable, SignedBatch, StixObject, Tlp, lint::lint},
+    indicator::{Checks, Observable, SignedBatch, StixObject, Terms, Tlp, lint::lint, objection},
     privacy::MicroEpsilon,
     statistic::{Axis, Measure, Mode, Period, Query},
     time::Quarter,
@@ -220,6 +220,14 @@ fn indicators(count: usize) {
             .map(|(_, json)| json)
             .collect()
     };
+    // Held against the lint as a node does, with as many people in its vault.
+    let mut people = Terms::default();
+    (0..10_000).for_each(|n| {
+        for known in [format!("person-{n}"), format!("Given{n} Family{n}"), format!("p{n}@mail.example")] {
+            people.add(&Terms::keys(&known));
+        }
+    });
+    let checks = Checks { people: &people, ..Checks::default() };
     let take = |batches: &[Vec<u8>], count: usize| {
         let dir = tempfile::tempdir().unwrap();
         let vault = Arc::new(Vault::create(dir.path(), &passphrase(), KdfParams::default()).unwrap());
@@ -229,7 +237,8 @@ fn indicators(count: usize) {
             let mut stored = 0;
             for json in batches {
                 let batch = SignedBatch::open(json).unwrap();
-                let taking = Taking { now: now(), own: false, hold: &|_| false };
+                let hold = |object: &StixObject| objection(object, &checks).is_some();
+                let taking = Taking { now: now(), own: false, hold: &hold };
                 stored += library.take(&documents, &batch, json, &taking).unwrap().stored;
             }
             assert_eq!(stored, count);
@@ -263,7 +272,7 @@ fn indicators(count: usize) {
     let ours = rate(count, median(ours));
     let per_second = |rate: f64| format!("{rate:.0}/s");
     let bare = rate(signatures.len(), median(bare));
-    let what = format!("{count} indicators verified and stored, {} batches", batches.len());
+    let what = format!("{count} indicators verified, linted and stored, {} batches", batches.len());
     line(&what, &per_second(ours), &per_second(bare), ours / bare);
     let single = rate(few, median(single));
     line(
