@@ -27,7 +27,7 @@ use hedgerow_node::{
 };
 use hedgerow_protocol::{
     document::NodeSecret,
-    indicator::{Checks, Observable, SignedBatch, StixObject, Terms, Tlp, lint::lint, objection},
+    indicator::{Checks, Observable, SignedBatch, StixObject, Terms as People, Tlp, lint::lint, objection},
     privacy::MicroEpsilon,
     statistic::{Axis, Measure, Mode, Period, Query},
     time::Quarter,
@@ -221,10 +221,10 @@ fn indicators(count: usize) {
             .collect()
     };
     // Held against the lint as a node does, with as many people in its vault.
-    let mut people = Terms::default();
+    let mut people = People::default();
     (0..10_000).for_each(|n| {
         for known in [format!("person-{n}"), format!("Given{n} Family{n}"), format!("p{n}@mail.example")] {
-            people.add(&Terms::keys(&known));
+            people.add(&People::keys(&known));
         }
     });
     let checks = Checks { people: &people, ..Checks::default() };

@@ -116,11 +116,12 @@ fn a_file_is_given_a_label_and_an_end_and_says_its_own_where_it_has_them() {
     let federation = Federation::new(1, &[]);
     let node = &federation.nodes[0];
     let table = "value;tlp;valid_until\nnone.evil.example;;\nown.evil.example;TLP:AMBER;2031-01-02\n\
-                 past.evil.example;clear;2020-01-02\n";
+                 past.evil.example;clear;2020-01-02\nlater.evil.example;clear;never\n";
     let table = file(&federation, "table.csv", table);
     let given = ["indicator", "import", &table, "--tlp", "green", "--expires", "2030-01-02"];
     let report = node.json(&given);
     assert_eq!(report["stored"], 3, "{report}");
+    assert_eq!(report["rejected"], json!([{"line": 4, "reason": "it has expired"}]), "{report}");
     assert_eq!(node.json(&given)["duplicates"], 3, "read again, it says nothing new");
     node.json(&["indicator", "publish"]);
     let csv = node.json(&["indicator", "export", "--format", "csv", "--members"]);
@@ -131,10 +132,9 @@ fn a_file_is_given_a_label_and_an_end_and_says_its_own_where_it_has_them() {
     assert_eq!(
         said,
         [
+            ("later.evil.example", "green", "2030-01-02"),
             ("none.evil.example", "green", "2030-01-02"),
             ("own.evil.example", "amber", "2031-01-02"),
-            // Over before it began here: it has no end.
-            ("past.evil.example", "green", "2030-01-02"),
         ]
     );
     // What is longer listed is longer looked for: a next version.

@@ -1,11 +1,11 @@
 //! `indicator`: drafts in, published, listed, exported, taken back.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use hedgerow_node::{
     api::{Command, Given, IndicatorsImported, Outcome, PullFrom},
-    export::misp,
+    export::{Exported, misp},
     flow::{
         indicator::{Found, Published, To},
         pull::Pulled,
@@ -58,8 +58,9 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
             if context.json {
                 output::json(&report)?;
             } else {
-                let Pulled { read, stored, duplicates, rejected, unchanged, withdrawn, reasons, .. } =
-                    &report;
+                let Pulled {
+                    read, stored, duplicates, rejected, unchanged, withdrawn, kept, reasons, ..
+                } = &report;
                 println!(
                     "{read} objects read: {stored} stored, {duplicates} here before, {rejected} rejected."
                 );
@@ -68,6 +69,12 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
                 }
                 if *withdrawn > 0 {
                     println!("{withdrawn} objects are gone: their source says them no more.");
+                }
+                if *kept > 0 {
+                    println!(
+                        "{kept} objects, most of what the file listed before, are in it no more, and are kept: look at the \
+                         file. --again takes it at its word."
+                    );
                 }
                 for one in reasons.iter().take(20) {
                     println!("  {}: {}", plain(&one.object), plain(&one.reason));
@@ -103,14 +110,14 @@ pub(crate) fn run(context: &Context, indicator: Indicator) -> anyhow::Result<Exi
             }
         }
         Indicator::Export { format, members, corroborated, out } => {
-            let Outcome::Exported(file) = context
+            let Outcome::Exported(mut file) = context
                 .session
                 .run(&Command::IndicatorExport { format, members, corroborated }, "writing")?
             else {
                 bail!("the node answered another question")
             };
             match &out {
-                Some(folder) if !file.files.is_empty() => write_all(folder, file.files)?,
+                Some(folder) if !file.files.is_empty() => write_all(folder, &mut file)?,
                 None if !file.files.is_empty() => {
                     bail!("these are several files; --out names a folder for them")
                 }
@@ -199,19 +206,13 @@ fn foreign_objects(context: &Context, foreign: Foreign) -> anyhow::Result<()> {
 }
 
 /// Writes the files of a feed over the feed that lies there; the manifest, by which they are found, last.
-fn write_all(folder: &Path, mut files: BTreeMap<String, String>) -> anyhow::Result<()> {
+fn write_all(folder: &Path, file: &mut Exported) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let gone = misp::follow(&mut files, |name| std::fs::read_to_string(folder.join(name)).ok(), now());
-    let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == misp::MANIFEST);
+    misp::follow(file, |name| std::fs::read_to_string(folder.join(name)).ok(), now());
+    let (manifest, others): (Vec<_>, Vec<_>) =
+        file.files.iter().partition(|(name, _)| *name == misp::MANIFEST);
     for (name, text) in others.into_iter().chain(manifest) {
         write(&folder.join(name), text.as_bytes())?;
-    }
-    for name in gone {
-        let path = folder.join(name);
-        std::fs::remove_file(&path).or_else(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error).with_context(|| format!("{} cannot be removed", path.display())),
-        })?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{budget, command::*, library, outcome::*, people};
 use crate::{
     error::{Class, NodeError},
-    export::{self, Audience, Publisher, export},
+    export::{self, Audience, Exported, Publisher, export},
     flow::{
         access::Caller,
         backup::Recipients,
@@ -142,7 +142,7 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
                 indicator::read(&read_bounded(opened(&path)?, indicator::FILE_BYTES)?, format, now())
             };
             let mut rows = rows.map_err(NodeError::input)?;
-            node.given(&mut rows, &given, now());
+            node.given(&mut rows, &given, now())?;
             let total = rows.len() as u64;
             let (own, context) = node.import_indicators(rows, now(), &mut |n| progress(n, Some(total)))?;
             let Imported { read, stored, duplicates, rejected } = own;
@@ -177,12 +177,13 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             let mut entries = node.indicators()?;
             let policy = if format.acts() { node.settings.policy()?.corroborated } else { 0 };
             let fewest = corroborated.unwrap_or_default().max(policy);
+            let mut left = Exported::default();
             if fewest > 1 {
-                let charter = node.charter().map(|c| c.document());
-                let by = node.library.corroboration(|key| charter.is_some_and(|c| c.member(key).is_some()));
-                entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
+                node.corroborated(&mut entries, fewest, now(), &mut left);
             }
-            Ok(Outcome::Exported(export(&entries, format, audience, &publisher(node), now())))
+            let mut done = export(&entries, format, audience, &publisher(node), now());
+            done.left_out.extend(left.left_out);
+            Ok(Outcome::Exported(done))
         }
         Command::ConfirmLedger { also } => node.confirm_ledger(also, now()).map(Outcome::Confirmed),
         Command::Backup { path, recipients, single } => {

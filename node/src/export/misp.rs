@@ -14,10 +14,14 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
 use super::{Exported, Publisher, uuid};
-use crate::{reader::indicator::misp, store::Entry};
+use crate::store::Entry;
 
 /// The file of a feed that names its events.
 pub const MANIFEST: &str = "manifest.json";
+
+mod follow;
+
+pub use follow::follow;
 
 /// Everything as one event.
 pub(super) fn event(entries: &[&Entry], publisher: &Publisher, now: Timestamp, out: &mut Exported) {
@@ -47,78 +51,22 @@ pub(super) fn feed(entries: &[&Entry], publisher: &Publisher, now: Timestamp, ou
         out.files.insert(format!("{}.json", made.uuid), json!({ "Event": made.whole() }).to_string());
     }
     out.files.insert(MANIFEST.to_owned(), Value::Object(manifest).to_string());
+    out.organisation = organisation(publisher);
     out.files.insert("hashes.csv".to_owned(), hashes);
+}
+
+/// What ids of its events follow from.
+fn own(publisher: &Publisher) -> String {
+    publisher.charter.map_or_else(|| publisher.name.clone(), |id| id.to_string())
+}
+
+/// The UUID of the organisation in whose name an event stands.
+fn organisation(publisher: &Publisher) -> String {
+    uuid("misp organisation", &own(publisher)).to_string()
 }
 
 fn indicators<'e>(entries: &[&'e Entry]) -> impl Iterator<Item = &'e Entry> {
     entries.iter().copied().filter(|e| e.object.pattern().is_some())
-}
-
-/// Makes a feed the next state of the one that lay in its folder, of which `before` has the files by name. Whoever fetched
-/// that comes back for an event only if its time is later, and drops an attribute only if it is there as deleted: both
-/// are seen to here, whatever made the difference, a new version, a label, or the allow-list. Gives the files of events that are no more.
-pub fn follow(
-    files: &mut BTreeMap<String, String>,
-    before: impl Fn(&str) -> Option<String>,
-    now: Timestamp,
-) -> Vec<String> {
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
-    let old = |name: &str| before(name).as_deref().and_then(parsed);
-    let Some(mut manifest) = files.get(MANIFEST).map(String::as_str).and_then(parsed) else {
-        return Vec::new();
-    };
-    for (name, text) in files.iter_mut().filter(|(name, _)| name.as_str() != MANIFEST) {
-        let Some((old, mut new)) = old(name).zip(parsed(text)) else { continue };
-        let time = |event: &Value| event.pointer("/Event/timestamp")?.as_str()?.parse::<i64>().ok();
-        let (was, is) = (time(&old).unwrap_or_default(), time(&new).unwrap_or_default());
-        let later = if is > was { is } else { now.unix_seconds().max(was.saturating_add(1)) };
-        let mut attributes = attributes_of(&new);
-        for mut gone in attributes_of(&old) {
-            if attributes.iter().any(|attribute| attribute.get("uuid") == gone.get("uuid")) {
-                continue;
-            }
-            if gone.get("deleted") != Some(&Value::Bool(true)) {
-                let at = json!(later.to_string());
-                set(&mut gone, [("deleted", json!(true)), ("to_ids", json!(false)), ("timestamp", at)]);
-            }
-            attributes.push(gone);
-        }
-        let mut at = |event: &mut Value, time: i64| {
-            let time = json!(time.to_string());
-            if let Some(event) = event.get_mut("Event") {
-                set(event, [("timestamp", time.clone()), ("publish_timestamp", time.clone())]);
-            }
-            if let Some(head) = name.strip_suffix(".json").and_then(|uuid| manifest.get_mut(uuid)) {
-                set(head, [("timestamp", time)]);
-            }
-        };
-        if let Some(event) = new.get_mut("Event") {
-            set(event, [("Attribute", json!(attributes))]);
-        }
-        // As it was, if nothing but its time would be another.
-        at(&mut new, was);
-        if new != old {
-            at(&mut new, later);
-        }
-        *text = new.to_string();
-    }
-    let listed = old(MANIFEST)
-        .and_then(|old| misp::manifest(&old)?.ok())
-        .map(|events| events.iter().map(|event| format!("{}.json", event.uuid)).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let gone = listed.into_iter().filter(|name| !files.contains_key(name)).collect();
-    files.insert(MANIFEST.to_owned(), manifest.to_string());
-    gone
-}
-
-fn attributes_of(event: &Value) -> Vec<Value> {
-    event.pointer("/Event/Attribute").and_then(Value::as_array).cloned().unwrap_or_default()
-}
-
-fn set<const N: usize>(object: &mut Value, pairs: [(&str, Value); N]) {
-    if let Some(map) = object.as_object_mut() {
-        map.extend(pairs.map(|(key, value)| (key.to_owned(), value)));
-    }
 }
 
 /// One event.
@@ -135,7 +83,7 @@ struct Event {
 
 impl Event {
     fn of(info: &str, what: &str, indicators: &[&Entry], publisher: &Publisher, now: Timestamp) -> Self {
-        let own = publisher.charter.map_or_else(|| publisher.name.clone(), |id| id.to_string());
+        let own = own(publisher);
         let at = Instant::of(now);
         // What came here late is new to whoever fetched before, however old it is.
         let latest =
@@ -146,7 +94,7 @@ impl Event {
         Self {
             uuid: uuid("misp event", &format!("{own} {what}")).to_string(),
             info: info.to_owned(),
-            orgc: json!({ "name": publisher.name, "uuid": uuid("misp organisation", &own).to_string() }),
+            orgc: json!({ "name": publisher.name, "uuid": organisation(publisher) }),
             tag: tag(label),
             date: first.to_string().chars().take(10).collect(),
             timestamp: seconds(latest),

@@ -116,6 +116,9 @@ pub struct Exported {
     /// The files by name, where there are several.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// UUID of the organisation in whose name the events of a MISP feed stand.
+    #[serde(default)]
+    pub organisation: String,
     /// Objects or observables written.
     pub written: usize,
     /// Objects held back by their label.
@@ -126,7 +129,8 @@ pub struct Exported {
 }
 
 impl Exported {
-    fn leave_out(&mut self, reason: &str, object: &str) {
+    /// Counts what is left out, and names it.
+    pub(crate) fn leave_out(&mut self, reason: &str, object: &str) {
         let place = match self.left_out.iter().position(|l| l.reason == reason) {
             Some(place) => place,
             None => {

@@ -204,43 +204,57 @@ fn an_event_is_later_when_something_in_it_has_expired() {
 
 #[test]
 fn a_feed_written_over_another_is_later_wherever_it_differs_and_takes_back_what_it_says_no_more() {
+    type Files = BTreeMap<String, String>;
     let at = |day: u8| -> Timestamp { format!("2026-03-{day:02}T00:00:00Z").parse().unwrap() };
-    let feed = |all: &[Entry], day, before: &BTreeMap<String, String>| {
-        let done = export(all, Format::MispFeed, Audience::Anyone, &publisher(), at(day));
-        let mut files = done.files;
-        let gone = misp::follow(&mut files, |name| before.get(name).cloned(), at(day));
-        (files, gone)
+    let feed = |all: &[Entry], day, before: &Files| -> Files {
+        let mut done = export(all, Format::MispFeed, Audience::Anyone, &publisher(), at(day));
+        misp::follow(&mut done, |name| before.get(name).cloned(), at(day));
+        done.files
     };
-    let event = |files: &BTreeMap<String, String>| -> (i64, Vec<(String, bool)>) {
+    let seconds = |value: &Value| value["timestamp"].as_str().unwrap().parse::<i64>().unwrap();
+    // The time of the one event, and its attributes: value, time, whether deleted.
+    let event = |files: &Files| -> (i64, Vec<(String, i64, bool)>) {
         let manifest: Value = serde_json::from_str(&files[misp::MANIFEST]).unwrap();
-        let (uuid, head) = manifest.as_object().unwrap().iter().next().unwrap();
+        let (uuid, head) =
+            manifest.as_object().unwrap().iter().find(|(_, h)| h["info"] != "another's").unwrap();
         let event: Value = serde_json::from_str(&files[&format!("{uuid}.json")]).unwrap();
         assert_eq!(event["Event"]["timestamp"], head["timestamp"]);
         let attributes = event["Event"]["Attribute"].as_array().unwrap().iter();
         let mut said: Vec<_> = attributes
-            .map(|a| (a["value"].as_str().unwrap().to_owned(), a["deleted"].as_bool().unwrap()))
+            .map(|a| (a["value"].as_str().unwrap().to_owned(), seconds(a), a["deleted"].as_bool().unwrap()))
             .collect();
         said.sort();
-        (head["timestamp"].as_str().unwrap().parse().unwrap(), said)
+        (seconds(head), said)
     };
+    let deleted =
+        |files: &Files| event(files).1.into_iter().map(|(_, _, deleted)| deleted).collect::<Vec<_>>();
     let (a, b) = (entry("a.example", Tlp::Clear), entry("b.example", Tlp::Clear));
-    let nothing = BTreeMap::new();
-    let (first, _) = feed(std::slice::from_ref(&a), 1, &nothing);
+    let only_a = std::slice::from_ref(&a);
+    let nothing = Files::new();
+    let first = feed(only_a, 1, &nothing);
     // The same again is the same; what came here later makes it later, though it was made at the same time.
-    assert_eq!(feed(std::slice::from_ref(&a), 2, &first), (first.clone(), vec![]));
+    assert_eq!(feed(only_a, 2, &first), first);
     let late = Entry { at: at(3), ..b };
-    let (second, _) = feed(&[a.clone(), late.clone()], 4, &nothing);
-    assert!(event(&second).0 > event(&first).0 && event(&second).1.len() == 2);
+    let only_late = std::slice::from_ref(&late);
+    let second = feed(&[a.clone(), late.clone()], 4, &first);
+    assert!(event(&second).0 > event(&first).0 && deleted(&second) == [false, false]);
     // One is on the allow-list now: there is no new version of anything, and it is told all the same, once.
-    let (third, _) = feed(std::slice::from_ref(&late), 5, &second);
-    assert!(event(&third).0 > event(&second).0);
-    assert_eq!(event(&third).1, [("a.example".into(), true), ("b.example".into(), false)]);
-    assert_eq!(feed(std::slice::from_ref(&late), 6, &third), (third.clone(), vec![]));
-    // And back.
-    let (fourth, _) = feed(&[a, late], 7, &third);
-    assert!(event(&fourth).0 > event(&third).0 && event(&fourth).1.iter().all(|(_, deleted)| !deleted));
-    // An event of which nothing is left is not left lying there.
-    let (last, gone) = feed(&[], 8, &fourth);
-    assert_eq!((last.len(), gone.len()), (2, 1));
-    assert!(fourth.contains_key(&gone[0]));
+    let third = feed(only_late, 5, &second);
+    assert!(event(&third).0 > event(&second).0 && deleted(&third) == [true, false]);
+    assert_eq!(feed(only_late, 6, &third), third);
+    // And back: later than its deletion, or whoever heard of that would not take it again.
+    let fourth = feed(&[a.clone(), late.clone()], 7, &third);
+    assert!(event(&fourth).0 > event(&third).0 && deleted(&fourth) == [false, false]);
+    assert!(event(&fourth).1[0].1 > event(&third).1[0].1);
+    assert_eq!(feed(&[a, late], 8, &fourth), fourth);
+    // An event of which nothing is left says so; one of somebody else in the folder stays.
+    let mut shared = fourth;
+    let mut manifest: Value = serde_json::from_str(&shared[misp::MANIFEST]).unwrap();
+    let others = "44444444-4444-4444-8444-444444444444";
+    manifest[others] = json!({ "Orgc": { "uuid": "another" }, "info": "another's", "timestamp": "1" });
+    shared.insert(misp::MANIFEST.into(), manifest.to_string());
+    let last = feed(&[], 9, &shared);
+    assert!(deleted(&last) == [true, true] && last[misp::MANIFEST].contains("another's"));
+    assert!(!last.contains_key(&format!("{others}.json")), "and is not touched");
+    assert_eq!(feed(&[], 10, &last)[misp::MANIFEST], last[misp::MANIFEST]);
 }

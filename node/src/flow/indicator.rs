@@ -1,5 +1,6 @@
 //! Indicators: drafts in, published, taken back, listed (docs/indicators.md).
 
+mod corroborate;
 pub(super) mod incoming;
 mod publish;
 mod under;
@@ -11,8 +12,8 @@ use std::{collections::BTreeSet, sync::PoisonError};
 use hedgerow_protocol::{
     id::{Digest, NodeId},
     indicator::{
-        Checks, IdSpace, Instant, ObjectProof, Observable, ObservableKind, Pattern, SignedBatch, StixObject,
-        Tlp, lint_against, objection,
+        Checks, IdSpace, ObjectProof, Observable, ObservableKind, Pattern, SignedBatch, StixObject, Tlp,
+        lint_against, objection,
     },
     time::Timestamp,
     wire::Announcement,
@@ -22,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use self::under::Key;
 use super::intake::{Imported, Rejected};
 use crate::{
-    api::Given,
     error::NodeError,
     node::Node,
     reader::indicator::Row,
@@ -142,45 +142,6 @@ impl Node {
             progress(indicators.read + context.read);
         }
         Ok((indicators, context))
-    }
-
-    /// Says of all rows of a file what was given with it.
-    pub fn given(&self, rows: &mut [Row], given: &Given, now: Timestamp) {
-        let (own, keys) = (IdSpace::of(self.secret()), self.own_keys());
-        let of_others =
-            |o: &StixObject| self.library.owner(o.id()).is_some_and(|owner| !keys.contains(&owner));
-        for object in rows.iter_mut().filter_map(|row| row.result.as_mut().ok()) {
-            let too = (given.corroborate && of_others(object)).then(|| object.said_too(&own, now)).flatten();
-            let mut said = too.unwrap_or_else(|| object.clone());
-            if let Some(tlp) = given.tlp.filter(|tlp| said.tlp().is_none_or(|has| has < *tlp)) {
-                said = said.marked(tlp);
-            }
-            if let Some(until) = given.until.filter(|_| said.valid_until().is_none()) {
-                said = said.valid_until_at(until);
-            }
-            *object = said;
-        }
-    }
-
-    /// What other members published under these ids, as this group would say it.
-    pub fn said_too(&self, ids: &[String], now: Timestamp) -> Result<Vec<Row>, NodeError> {
-        let own = IdSpace::of(self.secret());
-        let entries = self.library.live(ids.iter().map(String::as_str))?;
-        let say = |entry: Option<Entry>| {
-            let entry = entry.ok_or("nothing in use here is published under this id")?;
-            if entry.object.revoked()
-                || entry.object.valid_until().is_some_and(|until| until <= Instant::of(now))
-            {
-                return Err("it was taken back, or has expired");
-            }
-            if entry.owner.is_some_and(|owner| self.own_keys().contains(&owner)) {
-                return Err("this group published it itself");
-            }
-            entry.object.said_too(&own, now).ok_or("only an indicator is said again")
-        };
-        let rows =
-            entries.into_iter().zip(1..).map(|(e, n)| Row::new(n, false, say(e).map_err(str::to_owned)));
-        Ok(rows.collect())
     }
 
     /// Takes back an object of one's own: a draft is forgotten, what was published is revoked for everyone.
@@ -344,7 +305,7 @@ mod tests;
 
 /// What a row says beside its indicator: the campaign that it belongs to, and how often it was seen.
 fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> Vec<StixObject> {
-    let mut objects = Vec::new();
+    let mut objects: Vec<StixObject> = Vec::new();
     if let Some(name) = &row.campaign {
         let campaign = StixObject::campaign(name, own, now);
         objects.push(StixObject::relationship("indicates", indicator.id(), campaign.id(), own, now));
@@ -359,7 +320,9 @@ fn around(indicator: &StixObject, row: &Row, own: &IdSpace, now: Timestamp) -> V
         objects.push(StixObject::relationship("based-on", indicator.id(), seen.id(), own, now));
         objects.extend([observable, seen]);
     }
-    objects
+    // What is said of it goes under its label.
+    let labelled = |o: StixObject| indicator.tlp().map_or_else(|| o.clone(), |tlp| o.clone().marked(tlp));
+    objects.into_iter().map(labelled).collect()
 }
 
 /// A value with its kind before it, such as `domain evil.example`, or by itself.

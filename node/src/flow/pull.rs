@@ -21,7 +21,7 @@ use crate::{
     node::Node,
     reader::indicator::{self, misp},
     remote::{FetchError, Fetcher, taxii},
-    store::{Landed, Landing},
+    store::{ForeignObject, Landed, Landing, Said},
 };
 
 /// Most rejected objects named.
@@ -59,6 +59,10 @@ pub struct Pulled {
     /// Objects that the source said before and says no more: they are foreign no longer.
     #[serde(default)]
     pub withdrawn: u64,
+    /// Objects that a file does not list any more and that are kept all the same, since they are most of what it listed: it
+    /// may be no list today. Reading it `again` takes it at its word.
+    #[serde(default)]
+    pub kept: u64,
     /// Of the rejected, the first thousand.
     pub reasons: Vec<NotTaken>,
 }
@@ -170,7 +174,9 @@ impl Pull<'_> {
         let after = known.filter(|_| !self.from.again);
         let (mut next, mut empty) = (None, 0);
         let (mut until, mut all_landed): (Option<String>, bool) = (None, true);
+        // Definitions of labels may have come long before what is under them.
         let mut labels = indicator::OwnLabels::default();
+        labels.learn(&taxii::markings(&mut self.fetcher, collection)?);
         loop {
             let page = taxii::page(&mut self.fetcher, collection, after.as_deref(), next.as_deref())?;
             // Objects of one time may go on over the end of a page; of the time before, this page shows the end.
@@ -223,58 +229,87 @@ impl Pull<'_> {
         let remember = |known: &BTreeMap<String, String>| -> Result<(), NodeError> {
             Ok(clients.put_pulled(source, &serde_json::json!(known).to_string())?)
         };
-        let mut before = self.node.foreign.parts(source)?;
-        let mut fresh = 0;
+        let (mut said, mut fresh) = (Said::default(), 0);
+        let mut result = Ok(());
         for misp::Event { uuid, timestamp } in events {
-            let uuid = uuid.to_string();
-            if !self.from.again && known.get(&uuid) == Some(timestamp) {
+            let name = uuid.to_string();
+            if !self.from.again && known.get(&name) == Some(timestamp) {
                 self.report.unchanged += 1;
                 continue;
             }
-            let url = manifest.join(&format!("{uuid}.json"));
+            let url = manifest.join(&format!("{name}.json"));
             let url = url.map_err(|_| FetchError::Form("an event has no URL"))?;
-            let body = self.fetcher.get(&url, "application/json")?.body;
-            match indicator::read(&body, None, self.now) {
-                Ok(rows) => {
-                    let before = before.remove(&uuid).unwrap_or_default();
-                    if self.part(source, &uuid, before, rows)? {
-                        known.insert(uuid, timestamp.clone());
-                    }
+            let rows = match self.fetcher.get(&url, "application/json") {
+                Ok(fetched) => {
+                    misp::read_event(&fetched.body, uuid, self.now).map_err(|error| error.to_string())
+                }
+                // One that is missing is asked for again; the others are read all the same.
+                Err(FetchError::Status(status)) if status != 401 && status != 403 => {
+                    Err(FetchError::Status(status).to_string())
                 }
                 Err(error) => {
+                    result = Err(error.into());
+                    break;
+                }
+            };
+            match rows {
+                Ok(rows) => {
+                    if self.part(source, &name, &mut said, rows)? {
+                        known.insert(name, timestamp.clone());
+                    }
+                }
+                Err(reason) => {
                     self.report.read += 1;
-                    self.report.reject(|| url.path().to_owned(), &error.to_string());
+                    self.report.reject(|| url.path().to_owned(), &reason);
                 }
             }
             (self.told)(self.report.read);
             fresh += 1;
             if fresh % REMEMBER == 0 {
+                self.settle(source, &mut said)?;
                 remember(&known)?;
             }
         }
-        remember(&known)
+        self.settle(source, &mut said)?;
+        remember(&known)?;
+        result
     }
 
     fn file(&mut self, url: &Url, body: &[u8]) -> Result<(), NodeError> {
         let rows = indicator::read(body, None, self.now).map_err(NodeError::input)?;
-        let mut before = self.node.foreign.parts(url.as_str())?.remove(WHOLE).unwrap_or_default();
-        // Half a file takes back what it lacks; a page that says that the server is being mended, and nothing of what
-        // was said before, takes nothing back. What was replaced in whole goes with the next pull.
-        let own = IdSpace::of(self.node.secret());
-        let said = rows.iter().filter_map(|row| row.result.as_ref().ok());
-        if !said.map(|object| object.clone().owned_by(&own)).any(|object| before.contains(object.id())) {
-            before.clear();
+        let (source, mut said) = (url.as_str(), Said::default());
+        let held = |node: &Node| -> Result<usize, NodeError> {
+            let of_file = |one: &ForeignObject| one.source == source && one.parts.iter().any(|p| p == WHOLE);
+            let held = node.foreign.each().filter(|one| one.as_ref().map_or(true, of_file));
+            Ok(held.collect::<Result<Vec<_>, _>>()?.len())
+        };
+        let before = held(self.node)?;
+        self.part(source, WHOLE, &mut said, rows)?;
+        // What is new is held, too, by now; the rest of what it says was said before.
+        let still = said.of(WHOLE).saturating_sub(usize::try_from(self.report.stored).unwrap_or(usize::MAX));
+        // A page that says that the server is being mended is no list; nor is half of one.
+        if still * 2 < before && !self.from.again {
+            self.report.kept = (before - still) as u64;
+            return Ok(());
         }
-        self.part(url.as_str(), WHOLE, before, rows)?;
+        self.settle(source, &mut said)
+    }
+
+    /// What parts that were read say no more is taken back.
+    fn settle(&mut self, source: &str, said: &mut Said) -> Result<(), NodeError> {
+        if self.from.landing == Landing::Foreign {
+            self.report.withdrawn += self.node.foreign.settle(source, said)?;
+        }
+        *said = Said::default();
         Ok(())
     }
 
-    /// All that a part of a source says: what it said `before` and says no more is taken back. Whether there was room.
+    /// All that a part of a source says. Whether there was room for it.
     fn part(
         &mut self,
         source: &str,
         part: &str,
-        mut before: HashSet<String>,
+        said: &mut Said,
         rows: Vec<indicator::Row>,
     ) -> Result<bool, NodeError> {
         let mut good = Vec::new();
@@ -287,30 +322,28 @@ impl Pull<'_> {
                 Err(reason) => self.report.reject(|| format!("line {}", row.line), &reason),
             }
         }
-        for object in &good {
-            before.remove(object.id());
-        }
-        let all_landed = self.take(source, Some(part), good)?;
-        if self.from.landing == Landing::Foreign && !before.is_empty() {
-            self.report.withdrawn += self.node.foreign.withdraw(source, part, before)?;
-        }
-        Ok(all_landed)
+        said.read(part);
+        self.take(source, Some((part, said)), good)
     }
 
     /// Whether there was room for all of them.
     fn take(
         &mut self,
         source: &str,
-        part: Option<&str>,
+        mut part: Option<(&str, &mut Said)>,
         mut objects: Vec<StixObject>,
     ) -> Result<bool, NodeError> {
         let mut room = true;
         while !objects.is_empty() {
             let rest = objects.split_off(objects.len().min(COMMIT));
             let ids: Vec<String> = objects.iter().map(|o| o.id().to_owned()).collect();
-            let landed = self.node.take_in(source, part, self.from.landing, objects, self.now)?;
+            let name = part.as_ref().map(|(name, _)| *name);
+            let landed = self.node.take_in(source, name, self.from.landing, objects, self.now)?;
             for (id, landed) in ids.into_iter().zip(landed) {
                 room &= landed != Landed::Full;
+                if let Some((name, said)) = &mut part {
+                    said.says(name, &id);
+                }
                 match landed.refusal() {
                     Some(why) => self.report.reject(|| id, why),
                     None if landed == Landed::Stored => self.report.stored += 1,

@@ -66,6 +66,22 @@ pub(crate) fn collections(
     Ok(found)
 }
 
+/// The definitions of labels that a collection has, as far as its first page of them goes. A server that has no such
+/// filter answers with whatever comes first.
+pub(crate) fn markings(fetcher: &mut Fetcher, collection: &Url) -> Result<Vec<Value>, FetchError> {
+    let mut url = collection.join("objects/").map_err(|_| FetchError::Url)?;
+    url.query_pairs_mut().append_pair("match[type]", "marking-definition").append_pair("limit", "1000");
+    let answer = match fetcher.get(&url, ACCEPT) {
+        // One that does not know the filter may say so.
+        Err(FetchError::Status(_)) => return Ok(Vec::new()),
+        other => other?,
+    };
+    match object(&answer.body)?.remove("objects") {
+        Some(Value::Array(objects)) => Ok(objects),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// One page of a collection: after a time, or the one that the page before named.
 pub(crate) fn page(
     fetcher: &mut Fetcher,

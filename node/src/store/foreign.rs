@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::StoreError,
+    shelf::{IdKey, id_key},
     vault::{Kind, Vault},
 };
 
@@ -22,7 +23,9 @@ const MOST: Room = Room { objects: 500_000, bytes: 512 * 1024 * 1024 };
 const MOST_OF_ONE: Room = Room { objects: 250_000, bytes: 256 * 1024 * 1024 };
 
 /// Most parts of a source that are remembered to say one object; what more say stays when they no longer do.
-const PARTS: usize = 100;
+const PARTS: usize = 16;
+/// Objects taken back in one durable commit.
+const COMMIT: usize = 1000;
 
 /// Room that objects take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +98,27 @@ impl Landed {
     }
 }
 
+/// What parts of a source say now, each in whole.
+#[derive(Debug, Default)]
+pub struct Said(HashMap<String, HashSet<IdKey>>);
+
+impl Said {
+    /// A part was read. What it says is told with [`Self::says`].
+    pub fn read(&mut self, part: &str) {
+        self.0.entry(part.to_owned()).or_default();
+    }
+
+    /// A part says an object that is held. Of what is not held nothing need be known.
+    pub fn says(&mut self, part: &str, id: &str) {
+        self.0.entry(part.to_owned()).or_default().insert(id_key(id));
+    }
+
+    /// How many objects a part says.
+    pub fn of(&self, part: &str) -> usize {
+        self.0.get(part).map_or(0, HashSet::len)
+    }
+}
+
 /// The table.
 pub struct Foreign {
     vault: Arc<Vault>,
@@ -126,7 +150,7 @@ impl Foreign {
         let mut own = by_source.get(source).copied().unwrap_or_default();
         let mut outcomes = Vec::with_capacity(objects.len());
         let mut ids = HashSet::new();
-        for object in objects {
+        for object in StixObject::under_strictest(objects) {
             let key = key(source, object.id());
             let held = self.vault.get(Kind::Foreign, &key)?;
             let old = held.as_ref().map(|json| json.len());
@@ -138,7 +162,11 @@ impl Foreign {
             let mut parts = before.as_ref().map(|held| held.parts.clone()).unwrap_or_default();
             let said = part.filter(|part| parts.len() < PARTS && !parts.iter().any(|p| p == part));
             parts.extend(said.map(str::to_owned));
-            let fresh = before.as_ref().is_none_or(|held| held.object.modified() < object.modified());
+            // Later, or under a stricter label: that needs no time of its own.
+            let fresh = before.as_ref().is_none_or(|held| {
+                let (was, is) = (held.object.modified(), object.modified());
+                was < is || (was == is && held.object.tlp() < object.tlp())
+            });
             let (entry, outcome) = match before {
                 Some(_) if !fresh && said.is_none() => {
                     outcomes.push(Landed::Duplicate);
@@ -150,7 +178,7 @@ impl Foreign {
             let json = to_json(&entry)?;
             let (with_own, with_all) = (own.with(json.len(), old), all.with(json.len(), old));
             if !with_own.fits(self.most_of_one) || !with_all.fits(MOST) {
-                outcomes.push(if outcome == Landed::Stored { Landed::Full } else { outcome });
+                outcomes.push(Landed::Full);
                 continue;
             }
             (own, all) = (with_own, with_all);
@@ -168,40 +196,37 @@ impl Foreign {
         self.vault.scan(Kind::Foreign).map(|json| read(&json?))
     }
 
-    /// The ids of what each part of a source says.
-    pub fn parts(&self, source: &str) -> Result<HashMap<String, HashSet<String>>, StoreError> {
-        let mut by_part: HashMap<String, HashSet<String>> = HashMap::new();
-        for one in self.each() {
-            let one = one?;
-            // With as many parts as are named there may be others.
-            if one.source == source && one.parts.len() < PARTS {
-                for part in one.parts {
-                    by_part.entry(part).or_default().insert(one.object.id().to_owned());
-                }
-            }
+    /// Some parts of a source have been read: what they said before and say no more is gone, unless another part says it.
+    /// Says how many that are.
+    pub fn settle(&self, source: &str, said: &Said) -> Result<u64, StoreError> {
+        let silent = |one: &ForeignObject| {
+            let id = id_key(one.object.id());
+            // With as many parts as are remembered there may be others.
+            one.source == source
+                && one.parts.len() < PARTS
+                && one.parts.iter().any(|part| said.0.get(part).is_some_and(|ids| !ids.contains(&id)))
+        };
+        let silent = self.each().filter(|one| one.as_ref().map_or(true, silent));
+        let silent = silent.map(|one| one.map(|one| one.object.id().to_owned()));
+        let ids = silent.collect::<Result<Vec<String>, _>>()?;
+        let mut gone = 0;
+        for some in ids.chunks(COMMIT) {
+            gone += self.withdraw(source, said, some)?;
         }
-        Ok(by_part)
+        Ok(gone)
     }
 
-    /// A part of a source no longer says these: what no other part says is gone. Says how many that are.
-    pub fn withdraw(
-        &self,
-        source: &str,
-        part: &str,
-        ids: impl IntoIterator<Item = String>,
-    ) -> Result<u64, StoreError> {
+    fn withdraw(&self, source: &str, said: &Said, ids: &[String]) -> Result<u64, StoreError> {
         let mut txn = self.vault.begin();
         let mut taken = self.taken();
         let mut own = taken.take();
         let mut gone = 0;
         for id in ids {
-            let key = key(source, &id);
+            let key = key(source, id);
             let Some(json) = self.vault.get(Kind::Foreign, &key)? else { continue };
             let mut held = read(&json)?;
-            if !held.parts.iter().any(|p| p == part) {
-                continue;
-            }
-            held.parts.retain(|p| p != part);
+            let id = id_key(id);
+            held.parts.retain(|part| said.0.get(part).is_none_or(|ids| ids.contains(&id)));
             let room = own.as_mut().and_then(|all| all.get_mut(source));
             if held.parts.is_empty() {
                 txn.delete(Kind::Foreign, &key);
@@ -258,7 +283,7 @@ fn read(json: &[u8]) -> Result<ForeignObject, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use hedgerow_protocol::indicator::Observable;
+    use hedgerow_protocol::indicator::{Observable, Tlp};
 
     use super::*;
     use crate::store::{KdfParams, Passphrase};
@@ -312,23 +337,31 @@ mod tests {
         let at = "2026-02-01T00:00:00Z".parse().unwrap();
         let foreign = Foreign::new(vault);
         let [a, b] = ["a.example", "b.example"].map(indicator);
-        let ids = |objects: &[&StixObject]| objects.iter().map(|o| o.id().to_owned()).collect::<HashSet<_>>();
-        // From before parts were remembered; read again, it has them.
+        // From before parts were remembered: no part takes it back. Read again, it has one.
         foreign.add("feed", None, vec![a.clone()], at).unwrap();
-        assert_eq!(foreign.parts("feed").unwrap(), HashMap::new());
+        let says = |part: &str, objects: &[&StixObject]| {
+            let mut said = Said::default();
+            said.read(part);
+            objects.iter().for_each(|o| said.says(part, o.id()));
+            foreign.settle("feed", &said).unwrap()
+        };
+        assert_eq!(says("one", &[]), 0);
         let said = foreign.add("feed", Some("one"), vec![a.clone(), b.clone()], at).unwrap();
         assert_eq!(said, [Landed::Duplicate, Landed::Stored]);
         foreign.add("feed", Some("two"), vec![b.clone()], at).unwrap();
         foreign.add("other", Some("one"), vec![a.clone()], at).unwrap();
-        let parts = foreign.parts("feed").unwrap();
-        assert_eq!((&parts["one"], &parts["two"]), (&ids(&[&a, &b]), &ids(&[&b])));
+        assert_eq!(says("one", &[&a, &b]), 0);
         // Part one says neither any more: the other part still says b, the other source a.
-        assert_eq!(foreign.withdraw("feed", "one", ids(&[&a, &b])).unwrap(), 1);
-        assert_eq!(foreign.withdraw("feed", "one", ids(&[&a, &b])).unwrap(), 0, "done before");
+        assert_eq!(says("one", &[]), 1);
+        assert_eq!(says("one", &[]), 0, "done before");
         let left: HashSet<_> =
             foreign.each().map(Result::unwrap).map(|f| (f.source, f.object.id().to_owned())).collect();
         let expected = [("feed", &b), ("other", &a)].map(|(s, o)| (s.to_owned(), o.id().to_owned()));
         assert_eq!(left, HashSet::from(expected));
         assert_eq!(*foreign.taken().as_ref().unwrap(), foreign.count_all().unwrap(), "room is given back");
+        // The same under a stricter label is another; under a freer one it is not.
+        let label = |tlp| foreign.add("feed", Some("two"), vec![b.clone().marked(tlp)], at).unwrap()[0];
+        let labels = [Tlp::Green, Tlp::Red, Tlp::Clear].map(label);
+        assert_eq!(labels, [Landed::Stored, Landed::Stored, Landed::Duplicate]);
     }
 }

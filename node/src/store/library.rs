@@ -5,7 +5,7 @@
 //! what is published.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
@@ -21,7 +21,7 @@ use super::{
     allow::AllowList,
     documents::{Documents, Room},
     error::StoreError,
-    shelf::{self, DROPPED, INDICATOR, Index, Lot, QUARANTINED, Row, SEEN, id_key, pattern_key},
+    shelf::{self, DROPPED, INDICATOR, Index, Lot, QUARANTINED, Row, SEEN, id_key},
     vault::{Kind, Vault},
 };
 
@@ -254,24 +254,6 @@ impl Library {
         (published, self.drafts.lock().unwrap_or_else(PoisonError::into_inner).indicators())
     }
 
-    /// How many members at least have published a live indicator with each pattern: asked for many at once, since it goes
-    /// over all rows. `named` says whether a key is a member's own: what is not is a pseudonym.
-    pub fn corroboration(&self, named: impl Fn(&NodeId) -> bool) -> Corroboration {
-        let index = self.index();
-        let mut by: HashMap<u64, [Vec<NodeId>; 2]> = HashMap::new();
-        for row in index.rows.iter().filter(|r| r.live() && r.pattern != 0 && !r.has(shelf::REVOKED)) {
-            let Some(lot) = index.lot(row) else { continue };
-            let [names, pseudonyms] = by.entry(row.pattern).or_default();
-            let owners = if named(&lot.owner) { names } else { pseudonyms };
-            if !owners.contains(&lot.owner) {
-                owners.push(lot.owner);
-            }
-        }
-        // Each pseudonym is another member's, but any of them may be that of one who is named, too.
-        let fewest = |[names, pseudonyms]: [Vec<NodeId>; 2]| names.len().max(pseudonyms.len());
-        Corroboration(by.into_iter().map(|(pattern, owners)| (pattern, fewest(owners))).collect())
-    }
-
     /// Takes in a verified batch, object by object, under the rules of [`decide`], and keeps the document that carries
     /// it, in one commit. Also what adds nothing here is kept, within its signer's share: what members hold must not
     /// depend on the order in which it came to them, or they would look for what they lack for ever.
@@ -414,17 +396,6 @@ impl Library {
             }
         }
         Ok(true)
-    }
-}
-
-/// How many members at least published each pattern.
-pub struct Corroboration(HashMap<u64, usize>);
-
-impl Corroboration {
-    /// By how many members at least `object` was published: one at least, if it is an indicator that is published.
-    pub fn members(&self, object: &StixObject) -> usize {
-        let key = object.pattern().map(|p| pattern_key(&p.key()));
-        key.and_then(|key| self.0.get(&key)).copied().unwrap_or(0)
     }
 }
 

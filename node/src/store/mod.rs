@@ -45,7 +45,7 @@ pub use documents::{Documents, StoredDocument};
 pub(crate) use durable::sync_folder;
 pub use error::StoreError;
 pub(crate) use error::no_room;
-pub use foreign::{Foreign, ForeignObject, Landed};
+pub use foreign::{Foreign, ForeignObject, Landed, Said};
 pub use home::key_files;
 pub use journal::{Access, Anchor, Broken, Chain, Journal, Numbered};
 pub use keyring::{
@@ -53,7 +53,7 @@ pub use keyring::{
     UserName, destroy,
 };
 pub use ledger::Ledger;
-pub use library::{Corroboration, Entry, Evidence, Library, Published, Taken, Taking, Verdict};
+pub use library::{Entry, Evidence, Library, Published, Taken, Taking, Verdict};
 pub use people::{Keys, Listed, People, Proof};
 pub(crate) use pseudonyms::OUTGOING;
 pub use pseudonyms::Pseudonyms;

@@ -406,20 +406,6 @@ mod library {
         assert_eq!(shelves.publish(&other, vec![object], 2).duplicates, 1);
     }
 
-    #[test]
-    fn corroboration_counts_members_not_indicators() {
-        let dir = tempfile::tempdir().unwrap();
-        let shelves = Shelves::over(vault(dir.path()));
-        let of = |n: u8, value: &str| indicator(&secret(n), value, 0);
-        for n in [2, 3] {
-            shelves.publish(&secret(n), vec![of(n, "evil.example")], 1);
-        }
-        shelves.publish(&secret(2), vec![of(2, "alone.example")], 1);
-        shelves.publish(&secret(3), vec![of(3, "alone.example").revoked_at(at(1))], 2);
-        let by = shelves.library.corroboration(|_| true);
-        assert_eq!([by.members(&of(9, "evil.example")), by.members(&of(9, "alone.example"))], [2, 1]);
-    }
-
     /// One sealed value an object and one a pattern, drafts among them: how it was before.
     #[test]
     fn a_vault_from_before_objects_were_packed_is_packed_when_it_is_opened() {

@@ -1,5 +1,7 @@
 //! STIX 2.1 objects as we carry them: validated where it matters, untouched elsewhere (STIX 2.1 §3).
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -351,21 +353,18 @@ impl StixObject {
     /// What this indicator looks for, said by somebody else under an id of their own: its pattern, name, label and expiry,
     /// and none of its words. None of what is no indicator.
     pub fn said_too(&self, own: &IdSpace, at: Timestamp) -> Option<Self> {
-        const KEPT: [&str; 7] = [
-            "indicator_types",
-            "name",
-            "object_marking_refs",
-            "pattern",
-            "pattern_type",
-            "pattern_version",
-            "valid_until",
-        ];
+        const KEPT: [&str; 6] =
+            ["indicator_types", "name", "pattern", "pattern_type", "pattern_version", "valid_until"];
         let pattern = self.pattern.clone()?;
         let kept = self.map.iter().filter(|(key, _)| KEPT.contains(&key.as_str()));
         let mut map: Map<String, Value> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
         map.insert("valid_from".into(), json!(Instant::of(at).to_string()));
         let dated = Self::dated("indicator", own.id(&shared_id(&pattern)), map, at);
-        Some(Self { pattern: Some(pattern), ..dated })
+        let said = Self { pattern: Some(pattern), ..dated };
+        Some(match self.tlp() {
+            Some(tlp) => said.marked(tlp),
+            None => said,
+        })
     }
 
     /// A property of it.
@@ -485,6 +484,20 @@ impl StixObject {
     /// Whether it is an observable, whose id says all that it is.
     pub fn is_observable(&self) -> bool {
         cyber::is_observable(self.kind())
+    }
+
+    /// Of several objects with one id, each under the strictest label that one of them has.
+    pub fn under_strictest(objects: Vec<Self>) -> Vec<Self> {
+        let mut labels: HashMap<String, Option<Tlp>> = HashMap::with_capacity(objects.len());
+        for object in &objects {
+            let label = labels.entry(object.id().to_owned()).or_default();
+            *label = (*label).max(object.tlp());
+        }
+        let strictest = |object: Self| match labels.get(object.id()).copied().flatten() {
+            Some(tlp) if object.tlp() != Some(tlp) => object.marked(tlp),
+            _ => object,
+        };
+        objects.into_iter().map(strictest).collect()
     }
 
     /// Its canonical JSON (RFC 8785): what is signed, stored and told apart by.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::ForeignChoice,
+    api::{ForeignChoice, Given},
     flow::{
         foreign::ForeignMoved,
         membership::{self, Terms},
@@ -103,6 +103,67 @@ fn nobody_outside_revokes_or_changes_what_this_node_published() {
     let drafts: Vec<String> = node.library.drafts().unwrap().iter().map(|d| d.object.what()).collect();
     assert_eq!(drafts, ["domain else.example"]);
     assert_eq!(node.indicators().unwrap().iter().find(|e| e.object.id() == own.id()).unwrap().object, own);
+}
+
+#[test]
+fn corroboration_counts_members_who_still_say_it_and_repeats_nothing_that_was_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = federation(dir.path(), &["A", "B", "C"]);
+    let expiring = |name: &str, seconds: i64| indicator(name).valid_until_at(now().plus_seconds(seconds));
+    let send = |from: &Node, objects: Vec<StixObject>, tlp: Tlp, to: &To| {
+        import(from, objects);
+        for one in from.publish_to(Some(tlp), to, true, now()).unwrap().1 {
+            let json = from.documents.read(&one.id).unwrap().unwrap();
+            for node in nodes.iter().filter(|node| node.id() != from.id()) {
+                node.accept(Spreading::Batch, &json, now()).unwrap();
+            }
+        }
+    };
+    send(&nodes[0], vec![indicator("both.example"), expiring("past.example", 1)], Tlp::Green, &To::default());
+    send(&nodes[1], vec![indicator("both.example"), indicator("past.example")], Tlp::Green, &To::default());
+    send(&nodes[1], vec![indicator("sealed.example")], Tlp::Red, &To::Named(vec!["C".into()]));
+    let left = |fewest: usize, seconds: i64| -> (Vec<String>, usize) {
+        let (mut entries, mut out) = (nodes[2].indicators().unwrap(), crate::export::Exported::default());
+        nodes[2].corroborated(&mut entries, fewest, now().plus_seconds(seconds), &mut out);
+        let mut said: Vec<String> = entries.iter().map(|e| e.object.what()).collect();
+        said.sort();
+        said.dedup();
+        (said, out.left_out.iter().map(|l| l.count).sum())
+    };
+    let names = |names: &[&str]| names.iter().map(|n| format!("domain {n}.example")).collect::<Vec<_>>();
+    assert_eq!(left(2, 0), (names(&["both", "past"]), 1));
+    // One of the two says so no longer.
+    assert_eq!(left(2, 60), (names(&["both"]), 3));
+    // What was sealed for C alone is not said again by C to whom it likes; the rest is, under its label.
+    let ids: Vec<String> = nodes[2].indicators().unwrap().iter().map(|e| e.object.id().to_owned()).collect();
+    let rows = nodes[2].said_too(&ids, now()).unwrap();
+    let said = |row: &Row| row.result.clone().map(|o| (o.what(), o.tlp()));
+    let (good, bad): (Vec<_>, Vec<_>) = rows.iter().map(said).partition(Result::is_ok);
+    assert!(good.iter().all(|o| o.as_ref().unwrap().1 == Some(Tlp::Green)) && good.len() == 4, "{good:?}");
+    assert!(bad.len() == 1 && bad[0].as_ref().unwrap_err().contains("sealed"), "{bad:?}");
+}
+
+#[test]
+fn what_is_said_around_an_indicator_goes_under_its_label_and_a_stricter_label_replaces_a_freer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(&dir.path().join("A"), "A");
+    let table = b"value,campaign,posts,tlp\nevil.example,Made up,7,amber\n";
+    let rows = || crate::reader::indicator::read(table, None, now()).unwrap();
+    node.import_indicators(rows(), now(), &mut |_| ()).unwrap();
+    let labels = || -> Vec<Option<Tlp>> {
+        node.library.drafts().unwrap().iter().map(|draft| draft.object.tlp()).collect()
+    };
+    assert_eq!(labels(), [Some(Tlp::Amber); 6]);
+    // The list once more, as RED: it is one list, and it is RED.
+    let given = Given { tlp: Some(Tlp::Red), ..Given::default() };
+    let mut red = rows();
+    node.given(&mut red, &given, now()).unwrap();
+    node.import_indicators(red, now(), &mut |_| ()).unwrap();
+    assert_eq!(labels(), [Some(Tlp::Red); 6]);
+    node.import_indicators(rows(), now(), &mut |_| ()).unwrap();
+    assert_eq!(labels(), [Some(Tlp::Red); 6], "and stays so");
+    let late = Given { until: Some(now()), ..Given::default() };
+    assert!(node.given(&mut rows(), &late, now()).is_err());
 }
 
 #[test]

@@ -34,8 +34,9 @@ fn server(answer: impl Fn(&str) -> Answer + Send + 'static) -> (String, Arc<Mute
             let answered = answer(&path);
             heard.lock().unwrap().push(path);
             let Some((kind, headers, body)) = answered else { continue };
+            let status = if kind == "404" { "404 Not Found" } else { "200 OK" };
             let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
             );
             let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
@@ -169,7 +170,8 @@ fn feed(events: &Arc<Mutex<Events>>) -> impl Fn(&str) -> Answer + Send + use<> {
             let attributes = attributes.iter().map(|(value, deleted)| {
                 json!({ "type": "domain", "value": value, "to_ids": true, "deleted": deleted, "timestamp": at })
             });
-            json!({ "Event": { "info": "An event", "Attribute": attributes.collect::<Vec<_>>() } })
+            let uuid = path.trim_matches(['/']).trim_end_matches(".json");
+            json!({ "Event": { "uuid": uuid, "info": "An event", "Attribute": attributes.collect::<Vec<_>>() } })
         };
         Some(("application/json", String::new(), body.to_string()))
     }
@@ -199,11 +201,100 @@ fn of_a_feed_only_what_changed_is_read_and_what_no_event_says_any_more_is_gone()
     let report = pull(&node, &from).unwrap();
     assert_eq!((counts(&report), report.unchanged), ([2, 1, 0, 1, 2], 1), "{report:?}");
     assert_eq!(held(&node), keys(&["c.example", "d.example", "e.example"]));
-    // An event that does not read takes nothing back, and is asked for again.
     events.lock().unwrap().remove(1);
     events.lock().unwrap().push(("33333333-3333-4333-8333-333333333333", 1, live(&["f.example"])));
     assert_eq!(counts(&pull(&node, &from).unwrap()), [1, 1, 0, 0, 0]);
     assert_eq!(held(&node).len(), 4, "an event that is not named any more says what it said");
+}
+
+#[test]
+fn an_event_that_is_missing_or_another_takes_nothing_back_stops_no_other_and_is_asked_for_again() {
+    const ONE: &str = "11111111-1111-4111-8111-111111111111";
+    const TWO: &str = "22222222-2222-4222-8222-222222222222";
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path());
+    let events: Arc<Mutex<Events>> = Arc::new(Mutex::new(vec![
+        (ONE, 1, vec![("a.example", false)]),
+        (TWO, 1, vec![("b.example", false)]),
+    ]));
+    let answers = feed(&events);
+    let wrong: Arc<Mutex<Option<&str>>> = Arc::default();
+    let broken = Arc::clone(&wrong);
+    let (url, _) = server(move |path| match *broken.lock().unwrap() {
+        Some("404") if path.contains(ONE) => Some(("404", String::new(), String::new())),
+        Some(body) if path.contains(ONE) => Some(("application/json", String::new(), body.to_owned())),
+        _ => answers(path),
+    });
+    let from = from(&format!("{url}/manifest.json"));
+    assert_eq!(counts(&pull(&node, &from).unwrap()), [2, 2, 0, 0, 0]);
+    let other = format!(r#"{{"Event":{{"uuid":"{TWO}","info":"x","Attribute":[]}}}}"#);
+    for (n, body) in (2..).zip(["", "<p>We are mending this server.</p>", "{}", "404", &*other.leak()]) {
+        *wrong.lock().unwrap() = Some(body);
+        *events.lock().unwrap() = vec![(ONE, n, vec![]), (TWO, n, vec![("b.example", false)])];
+        let report = pull(&node, &from).unwrap();
+        assert_eq!((counts(&report), report.unchanged), ([2, 1, 0, 1, 0], 0), "{body}: {report:?}");
+        assert_eq!(held(&node), keys(&["a.example", "b.example"]));
+    }
+    // Asked for again, though its time is the same.
+    *wrong.lock().unwrap() = None;
+    assert_eq!(counts(&pull(&node, &from).unwrap()), [0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_label_is_known_by_a_definition_of_long_ago_and_made_stricter_by_the_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path());
+    let own = |n: u8| format!("marking-definition--00000000-0000-4000-8000-00000000000{n}");
+    let times = |id: &str, more: Value| {
+        let mut object = json!({
+            "type": "indicator", "spec_version": "2.1", "id": id, "created": "2026-01-01T00:00:00Z",
+            "modified": "2026-01-01T00:00:00Z", "valid_from": "2026-01-01T00:00:00Z", "pattern_type": "stix",
+        });
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    let indicator = move |n: u8, label: &str| {
+        let id = format!("indicator--00000000-0000-4000-8000-00000000000{n}");
+        let pattern = format!("[domain-name:value = 'n{n}.example']");
+        times(&id, json!({ "pattern": pattern, "object_marking_refs": [label] }))
+    };
+    let define = |n: u8, more: Value| {
+        let mut object = json!({
+            "type": "marking-definition", "spec_version": "2.1", "id": own(n), "created": "2026-01-01T00:00:00Z",
+        });
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    let definitions = json!([
+        define(1, json!({ "definition_type": "tlp", "definition": { "tlp": "green" } })),
+        define(2, json!({ "definition_type": "statement", "definition": { "statement": "made up" } })),
+    ]);
+    // The first pages of it were read long ago: only the filter still brings the definitions.
+    let label = Arc::new(Mutex::new(own(1)));
+    let (said, unknown, statement) = (Arc::clone(&label), own(9), own(2));
+    let (url, _) = server(move |path| {
+        if !path.contains("/objects/") {
+            return Some((TAXII, String::new(), json!({ "id": "c", "can_read": true }).to_string()));
+        }
+        let objects = match path.contains("marking-definition") {
+            true => definitions.clone(),
+            false => {
+                json!(
+                    [indicator(1, &said.lock().unwrap()), indicator(2, &statement), indicator(3, &unknown),]
+                )
+            }
+        };
+        Some((TAXII, String::new(), json!({ "more": false, "objects": objects }).to_string()))
+    });
+    let from = from(&format!("{url}/c/"));
+    pull(&node, &from).unwrap();
+    let labels = || node.list_foreign(|one| one.object.tlp().map(|tlp| tlp.to_string())).unwrap();
+    let [green, red] = ["green", "red"].map(|label| Some(label.to_owned()));
+    assert_eq!(labels(), [green, None, red.clone()]);
+    // No time of it has changed.
+    *label.lock().unwrap() = hedgerow_protocol::indicator::Tlp::Red.marking_id();
+    pull(&node, &from).unwrap();
+    assert_eq!(labels(), [red.clone(), None, red]);
 }
 
 #[test]
@@ -217,12 +308,17 @@ fn what_a_file_lists_no_more_is_gone_but_not_for_a_file_that_does_not_read() {
     assert_eq!(counts(&pull(&node, &from).unwrap()), [2, 2, 0, 0, 0]);
     "b.example\nc.example\n".clone_into(&mut text.lock().unwrap());
     assert_eq!(counts(&pull(&node, &from).unwrap()), [2, 1, 1, 0, 1]);
+    let from = from.clone();
     for nothing in ["", "<p>We are mending this server. Come back soon.</p>\n", "z.example\n"] {
         nothing.clone_into(&mut text.lock().unwrap());
         let _ = pull(&node, &from);
         assert_eq!(held(&node)[..2], keys(&["b.example", "c.example"]), "{nothing:?}");
     }
-    assert_eq!(counts(&pull(&node, &from).unwrap()), [1, 0, 1, 0, 2], "replaced in whole");
+    // Replaced in whole: it is for a person to say that this is the list now.
+    let report = pull(&node, &from).unwrap();
+    assert_eq!((counts(&report), report.kept), ([1, 0, 1, 0, 0], 2));
+    let report = pull(&node, &PullFrom { again: true, ..from }).unwrap();
+    assert_eq!((counts(&report), report.kept), ([1, 0, 1, 0, 2], 0));
 }
 
 #[test]

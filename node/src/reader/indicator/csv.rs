@@ -80,8 +80,10 @@ const WORDS: [&str; 3] = ["comment", "description", "notes"];
 const CAMPAIGNS: [&str; 2] = ["campaign", "operation"];
 const PHASES: [&str; 2] = ["phase", "campaign_phase"];
 const LABELS: [&str; 1] = ["tlp"];
+/// What stands where nothing is said.
+const NOTHING: [&str; 6] = ["", "-", "none", "None", "never", "null"];
 const FROM: [&str; 1] = ["valid_from"];
-const UNTIL: [&str; 4] = ["valid_until", "expires", "expiration", "expiry"];
+const UNTIL: [&str; 1] = ["valid_until"];
 const SEEN: [&str; 5] = ["seen", "count", "posts", "tweets", "observed"];
 
 /// What may stand between two cells: in many countries a spreadsheet writes semicolons.
@@ -211,17 +213,20 @@ impl Columns {
     }
 
     fn row(&self, record: &StringRecord, at: Timestamp) -> Result<StixObject, String> {
-        let cell = |column: Option<usize>| {
-            record.get(column?).map(str::trim).filter(|c| !c.is_empty() && *c != "none")
-        };
+        let cell =
+            |column: Option<usize>| record.get(column?).map(str::trim).filter(|c| !NOTHING.contains(c));
         let time = |column, what: &str| {
             let read = |text: &str| time(text).ok_or_else(|| format!("{what} is no date such as 2026-03-31"));
             cell(column).map(read).transpose()
         };
         // A time from the future would make this the last word on it for ever.
         let from = time(self.from, "valid_from")?.filter(|from| *from <= at);
-        let mut object = self.object(record, from.unwrap_or(at))?;
+        let from = from.unwrap_or(at);
+        let mut object = self.object(record, from)?;
         if let Some(until) = time(self.until, "valid_until")? {
+            if until <= from {
+                return Err("it has expired".into());
+            }
             object = object.valid_until_at(until);
         }
         if let Some(label) = cell(self.label) {
@@ -268,7 +273,9 @@ impl Columns {
 fn time(text: &str) -> Option<Timestamp> {
     let day = || format!("{}T00:00:00Z", text.parse::<Day>().ok()?).parse().ok();
     let instant = || text.parse::<Instant>().ok()?.timestamp();
-    text.parse().ok().or_else(instant).or_else(day)
+    // As spreadsheets and databases write it.
+    let spaced = || format!("{}Z", text.trim_end_matches('Z').replacen(' ', "T", 1)).parse().ok();
+    text.parse().ok().or_else(instant).or_else(day).or_else(spaced)
 }
 
 /// A value by the word in its type column. Registrants and the like are people, not attacks.

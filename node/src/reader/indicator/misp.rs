@@ -32,7 +32,7 @@ pub(super) fn read(value: &Value, at: Timestamp) -> Result<Vec<Row>, ReadError> 
     };
     for one in list {
         let event = one.get("Event").ok_or(ReadError::Misp("an event is missing"))?;
-        read_event(event, at, &mut rows);
+        read_attributes(event, at, &mut rows);
     }
     Ok(rows)
 }
@@ -46,9 +46,19 @@ pub(crate) struct Event {
     pub(crate) timestamp: String,
 }
 
+/// The file of an event of a feed: that event, and nothing else that a server may answer with.
+pub(crate) fn read_event(bytes: &[u8], uuid: &Uuid, at: Timestamp) -> Result<Vec<Row>, ReadError> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|_| ReadError::Misp("the event is not JSON"))?;
+    let named = value.pointer("/Event/uuid").and_then(Value::as_str);
+    if named.and_then(|named| Uuid::try_parse(named).ok()).as_ref() != Some(uuid) {
+        return Err(ReadError::Misp("it is not the event that its name says"));
+    }
+    read(&value, at)
+}
+
 /// The events of a manifest; none if it is none.
 pub(crate) fn manifest(value: &Value) -> Option<Result<Vec<Event>, ReadError>> {
-    let list = value.as_object().filter(|list| !list.is_empty())?;
+    let list = value.as_object()?;
     if list.len() > EVENTS {
         return Some(Err(ReadError::Misp("the feed has more than 15,000 events")));
     }
@@ -90,7 +100,7 @@ pub(super) fn read_feed(folder: &Path, at: Timestamp) -> Result<Vec<Row>, ReadEr
     Ok(rows)
 }
 
-fn read_event(event: &Value, at: Timestamp, rows: &mut Vec<Row>) {
+fn read_attributes(event: &Value, at: Timestamp, rows: &mut Vec<Row>) {
     let info = event.get("info").and_then(Value::as_str).map(str::trim).filter(|i| !i.is_empty());
     let info: Option<String> = info.map(|i| i.chars().take(256).collect());
     let label = tlp(event);

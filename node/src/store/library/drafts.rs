@@ -14,7 +14,7 @@ use hedgerow_protocol::{
 use super::{
     super::{
         error::StoreError,
-        shelf::{self, IdKey, id_key, pattern_key},
+        shelf::{self, IdKey, Lot, Row, id_key, pattern_key},
         vault::Kind,
     },
     Entry, Library, Parts, read, to_json,
@@ -88,14 +88,17 @@ impl Library {
         let mut outcomes = Vec::with_capacity(objects.len());
         let mut added = Vec::new();
         let mut parts = Parts::over(&self.vault);
-        for object in objects {
+        let mut ours = None;
+        for object in StixObject::under_strictest(objects) {
             let pattern = object.pattern().map(|p| p.key());
             let held = self.index().held(&id_key(object.id()));
             let draft = self.draft(object.id())?;
             let modified = object.modified();
             let later = |draft: &Entry| modified > draft.object.modified();
             let mut object = object;
-            let differs = |before: &Entry| !object.says_the_same(&before.object);
+            // A stricter label is something else to say.
+            let stricter = |before: &Entry| object.tlp() > before.object.tlp();
+            let differs = |before: &Entry| stricter(before) || !object.says_the_same(&before.object);
             let fresh = match (&held, &draft, &pattern) {
                 (Some(held), draft, _) => {
                     let next = own.contains(&held.owner)
@@ -111,13 +114,21 @@ impl Library {
                         _ => false,
                     }
                 }
-                (None, Some(draft), _) => later(draft) && differs(draft),
+                (None, Some(draft), _) => (later(draft) && differs(draft)) || stricter(draft),
                 (None, None, Some(key)) => {
+                    let own = ours.get_or_insert_with(|| self.own_patterns(own));
                     !patterns.contains(key) && !self.is_known(&mut parts, key, own, at)?
                 }
                 (None, None, None) => true,
             };
             let fresh = fresh && ids.insert(object.id().to_owned());
+            if let Some(draft) = draft.filter(|draft| fresh && modified <= draft.object.modified()) {
+                // Nothing but the label is newer.
+                object = match object.tlp() {
+                    Some(tlp) => draft.object.marked(tlp),
+                    None => draft.object,
+                };
+            }
             if fresh {
                 patterns.extend(pattern);
                 let entry = Entry { owner: held.map(|h| h.owner), batch: None, at, object };
@@ -132,28 +143,29 @@ impl Library {
         Ok(outcomes)
     }
 
-    /// Whether a draft or a live indicator of one's own with this pattern is here.
+    /// What one's own keys have published and not taken back, by pattern.
+    fn own_patterns(&self, own: &[NodeId]) -> HashMap<u64, (Row, Lot)> {
+        let index = self.index();
+        let live = index.rows.iter().filter(|row| row.pattern != 0 && row.live() && !row.has(shelf::REVOKED));
+        let ours = live.filter_map(|row| Some((row.pattern, (*row, *index.lot(row)?))));
+        ours.filter(|(_, (_, lot))| own.contains(&lot.owner)).collect()
+    }
+
+    /// Whether a draft or a live indicator of one's own with this pattern is here. What another member published is no
+    /// reason not to publish it: its label may be stricter, and it may not be true.
     fn is_known(
         &self,
         parts: &mut Parts<'_>,
         pattern: &str,
-        own: &[NodeId],
+        own: &HashMap<u64, (Row, Lot)>,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let key = pattern_key(pattern);
         if self.drafts.lock().unwrap_or_else(PoisonError::into_inner).with_pattern.contains_key(&key) {
             return Ok(true);
         }
-        let found = {
-            let index = self.index();
-            index
-                .with_pattern(key)
-                .filter(|row| row.live() && !row.has(shelf::REVOKED))
-                .and_then(|row| Some((*row, *index.lot(row)?)))
-        };
-        // What another member published is no reason not to: its label may be stricter, and it may not be true.
-        let Some((row, lot)) = found.filter(|(_, lot)| own.contains(&lot.owner)) else { return Ok(false) };
-        let object = parts.entry(&row, &lot)?.object;
+        let Some((row, lot)) = own.get(&key) else { return Ok(false) };
+        let object = parts.entry(row, lot)?.object;
         let unexpired = object.valid_until().is_none_or(|until| until > Instant::of(at));
         Ok(unexpired && object.pattern().is_some_and(|p| p.key() == pattern))
     }
