@@ -168,7 +168,8 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
                 let by = node.library.corroboration(|key| charter.is_some_and(|c| c.member(key).is_some()));
                 entries.retain(|e| e.object.kind() != "indicator" || by.members(&e.object) >= fewest);
             }
-            let done = export(&entries, format, audience, &publisher(node), now());
+            let allowed = node.library.allowed().entries();
+            let done = export(&entries, format, audience, &publisher(node), &allowed, now());
             Ok(Outcome::Exported(ExportedFile {
                 text: done.text,
                 files: done.files,
