@@ -148,8 +148,8 @@ impl Node {
         let observables: Vec<&Observable> = values.iter().map(|(_, o)| *o).collect();
         let matcher = Matcher::new(&observables).map_err(NodeError::refused)?;
         let mut report = Matches {
-            looked_for: values.len() - matcher.skipped(),
-            skipped: matcher.skipped(),
+            looked_for: values.len() - matcher.skipped().len(),
+            skipped: matcher.skipped().len(),
             ..Matches::default()
         };
         let mut tally = Tally { values: &values, sought: &sought, report: &mut report };
