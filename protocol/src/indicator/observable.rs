@@ -458,6 +458,7 @@ mod tests {
         assert_eq!(host_spellings(&domain("中文.example").unwrap()), ["中文.example"]);
         // In capitals it would be the name of another host.
         assert_eq!(host_spellings(&domain("straße.example").unwrap()), ["straße.example"]);
+        assert_eq!(host_spellings(&domain("fußbälle.example").unwrap()), ["fußbälle.example"]);
         let deep = domain("я.ты.он.мы.example").unwrap();
         assert_eq!(host_spellings(&deep), ["Я.ТЫ.ОН.МЫ.example", "Я.Ты.Он.Мы.example", "я.ты.он.мы.example"]);
     }

@@ -15,7 +15,8 @@ fn lines(values: &[Observable], bytes: &[u8]) -> (Vec<(usize, u64)>, Totals) {
     for piece in bytes.chunks(100_003) {
         pour.write_all(piece).unwrap();
     }
-    assert_eq!((pour.end().unwrap(), poured), (totals, found.clone()));
+    assert_eq!(pour.end().unwrap(), totals);
+    assert!(poured == found, "{} and {}", poured.len(), found.len());
     (found, totals)
 }
 
@@ -59,7 +60,7 @@ fn nothing_of_utf_16_is_lost_at_the_edges_of_blocks() {
         assert!(bytes.len() > 3 * 1024 * 1024);
         let (found, totals) = lines(&value, &bytes);
         assert_eq!((totals.lines, found.len()), (40_000, expected.len()));
-        assert_eq!(found, expected);
+        assert!(found == expected);
     }
     // One line longer than several blocks.
     let long = format!("\u{feff}{} evil.example {}", "y".repeat(1_500_000), "z".repeat(1_500_000));
