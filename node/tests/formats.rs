@@ -78,7 +78,7 @@ fn again(text: &str, format: indicator::Format) -> BTreeSet<String> {
 fn there_and_back(rows: Vec<Row>) {
     let entries = library(rows);
     let publisher = Publisher { name: "Round trip".into(), charter: None };
-    let out = |format| -> Exported { export(&entries, format, Audience::Anyone, &publisher, now()) };
+    let out = |format| -> Exported { export(&entries, format, Audience::Anyone, &publisher, &[], now()) };
     let all = keys(entries.iter().map(|e| e.object.clone()));
 
     assert_eq!(again(&out(Format::Stix).text, indicator::Format::Stix), all, "stix");

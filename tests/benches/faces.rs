@@ -133,7 +133,8 @@ fn exports() {
         let (mut ours, mut bare, mut bytes) = (Vec::new(), Vec::new(), 0);
         for _ in 0..3 {
             ours.push(timed(|| {
-                let done = export(&node.indicators().unwrap(), format, Audience::Anyone, &publisher, now());
+                let done =
+                    export(&node.indicators().unwrap(), format, Audience::Anyone, &publisher, &[], now());
                 bytes = done.text.len();
                 assert_eq!(done.written, INDICATORS);
             }));

@@ -29,21 +29,26 @@ pub(crate) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     matches.found.iter().for_each(show);
-    let Matches { looked_for, skipped, records, files, lines, more, unread, remembered, .. } = *matches;
-    for file in &unread {
-        eprintln!(
-            "Not looked at to its end: {}: {}",
-            plain(&file.path.display().to_string()),
-            plain(&file.reason)
-        );
+    let Matches { looked_for, left_out, records, attachments, files, lines, more, remembered, .. } =
+        &*matches;
+    for file in &matches.unread {
+        let record = file.record.map_or_else(String::new, |number| format!("record {number}, attachment "));
+        let path = plain(&file.path.display().to_string());
+        eprintln!("Not looked at to its end: {record}{path}: {}", plain(&file.reason));
     }
-    if more > 0 {
+    if *more > 0 {
         println!("… and {more} more.");
     }
     eprintln!(
-        "{looked_for} values looked for in {records} incidents and {files} files of {lines} lines; {skipped} values are too \
-         short to be looked for."
+        "{looked_for} values looked for in {records} incidents, {attachments} attachments and {files} files of {lines} \
+         lines."
     );
+    if matches.not_text > 0 {
+        eprintln!("{} attachments are no text and were not looked at.", matches.not_text);
+    }
+    for left in left_out {
+        eprintln!("{} indicators were not looked for, or not in whole: {}.", left.count, plain(&left.reason));
+    }
     if let Some(new) = remembered {
         eprintln!("{new} new sightings noted.");
     }
@@ -51,12 +56,10 @@ pub(crate) fn run(
 }
 
 fn show(found: &Found) {
-    let place = match &found.place {
-        Place::File(path) => plain(&path.display().to_string()),
-        Place::Record { number, field } => format!("record {number}, {field}"),
-    };
     let lines: Vec<String> = found.lines.iter().map(u64::to_string).collect();
     let more = if found.count > found.lines.len() as u64 { ", …" } else { "" };
+    // What was found in an incident as a whole has no lines.
+    let lines = if lines.is_empty() { String::new() } else { format!(" lines {}{more}:", lines.join(", ")) };
     let from = match &found.from {
         Origin::Member(id) => format!("from {}", id.short()),
         Origin::Draft => "a draft".to_owned(),
@@ -64,11 +67,19 @@ fn show(found: &Found) {
     };
     let tlp = found.tlp.map_or_else(String::new, |tlp| format!(", TLP {tlp}"));
     println!(
-        "{place}: lines {}{more}: {} {}{} ({}, {from}{tlp})",
-        lines.join(", "),
+        "{}:{lines} {} {}{} ({}, {from}{tlp})",
+        place(&found.place),
         found.kind,
         plain(&found.value),
         if found.defanged { ", defanged" } else { "" },
         found.indicator,
     );
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::File(path) => plain(&path.display().to_string()),
+        Place::Record { number, field } => format!("record {number}, {field}"),
+        Place::Attachment { record, name, .. } => format!("record {record}, attachment {}", plain(name)),
+    }
 }

@@ -181,7 +181,8 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             if fewest > 1 {
                 node.corroborated(&mut entries, fewest, now(), &mut left);
             }
-            let mut done = export(&entries, format, audience, &publisher(node), now());
+            let allowed = node.library.allowed().entries();
+            let mut done = export(&entries, format, audience, &publisher(node), &allowed, now());
             done.left_out.extend(left.left_out);
             Ok(Outcome::Exported(done))
         }

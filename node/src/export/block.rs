@@ -3,6 +3,7 @@
 //! Only domains and addresses are blocked. The host of a URL is not: one bad page is no reason to cut off a site.
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     net::{Ipv4Addr, Ipv6Addr},
 };
@@ -13,26 +14,28 @@ use hedgerow_protocol::{
 };
 
 use super::{Exported, usable};
-use crate::store::Entry;
+use crate::store::{Allowed, Entry};
 
+/// Longest name of a rule: it ends in that of the zone, and all of it is at most 253 bytes.
+const LONGEST: usize = 180;
 const NOT_BLOCKED: &str = "only domains are blocked by a hosts file, domains and addresses by a zone";
 
 /// `0.0.0.0 NAME`, one line a domain. A hosts file knows no wildcards: subdomains need a line of their own.
-pub(super) fn hosts(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
-    let mut names = lines(entries, now, out, |o| match o.kind() {
+pub(super) fn hosts(entries: &[&Entry], allowed: &[Allowed], now: Timestamp, out: &mut Exported) {
+    let rules = rules(entries, allowed, now, out, |o| match o.kind() {
         ObservableKind::Domain => Some(format!("0.0.0.0 {}\n", o.value())),
         _ => None,
     });
-    names.insert(0, "# Domains from a Hedgerow federation's indicators.\n".to_owned());
-    out.text = names.concat();
+    out.text = "# Domains from a Hedgerow federation's indicators.\n".to_owned() + &rules.concat();
 }
 
 /// A zone to be served under any name. Domains with all beneath them answer NXDOMAIN, as do answers that would lead
-/// to an address.
-pub(super) fn rpz(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
-    let rules = lines(entries, now, out, |o| match o.kind() {
-        // The name of a rule ends in that of the zone; all of it is at most 253 bytes.
-        ObservableKind::Domain if o.value().len() <= 180 => {
+/// to an address. What is allowed beneath such a domain passes, with all beneath it but what has a rule of its own.
+pub(super) fn rpz(entries: &[&Entry], allowed: &[Allowed], now: Timestamp, out: &mut Exported) {
+    let mut blocked = HashSet::new();
+    let rules = rules(entries, allowed, now, out, |o| match o.kind() {
+        ObservableKind::Domain if o.value().len() <= LONGEST => {
+            blocked.insert(o.value().to_owned());
             Some(format!("{0} CNAME .\n*.{0} CNAME .\n", o.value()))
         }
         ObservableKind::Ipv4 => o.value().parse().ok().map(|a| format!("{} CNAME .\n", v4(a))),
@@ -43,19 +46,36 @@ pub(super) fn rpz(entries: &[&Entry], now: Timestamp, out: &mut Exported) {
     let mut text = String::from("$TTL 300\n");
     let _ = writeln!(text, "@ SOA localhost. root.localhost. {serial} 3600 600 86400 300\n@ NS localhost.");
     text.extend(rules);
+    for name in allowed.iter().filter(|a| a.kind == ObservableKind::Domain.name()).map(|a| &a.value) {
+        if !name.match_indices('.').any(|(at, _)| name.get(at + 1..).is_some_and(|n| blocked.contains(n))) {
+            continue;
+        }
+        if name.len() <= LONGEST {
+            let _ = writeln!(text, "{name} CNAME rpz-passthru.\n*.{name} CNAME rpz-passthru.");
+        } else {
+            out.leave_out("an allowed name is too long for a zone, and what is above it is blocked", name);
+        }
+    }
     out.text = text;
 }
 
-/// One rule an observable, sorted, each once. What makes no rule is left out by name.
-fn lines(
+/// One rule an observable, sorted, each once. What makes no rule is left out by name, and so is what is allowed.
+fn rules(
     entries: &[&Entry],
+    allowed: &[Allowed],
     now: Timestamp,
     out: &mut Exported,
-    rule: impl Fn(&Observable) -> Option<String>,
+    mut rule: impl FnMut(&Observable) -> Option<String>,
 ) -> Vec<String> {
+    let allowed: HashSet<(&str, &str)> =
+        allowed.iter().map(|a| (a.kind.as_str(), a.value.as_str())).collect();
     let mut rules = Vec::new();
     for (entry, observables) in usable(entries, now, out) {
         for o in observables {
+            if allowed.contains(&(o.kind().name(), o.value())) {
+                out.leave_out("it is on the allow-list", entry.object.id());
+                continue;
+            }
             match rule(o) {
                 Some(text) => rules.push(text),
                 None => out.leave_out(NOT_BLOCKED, entry.object.id()),

@@ -18,7 +18,7 @@ use hedgerow_protocol::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::Entry;
+use crate::store::{Allowed, Entry};
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,14 +131,21 @@ pub struct Exported {
 impl Exported {
     /// Counts what is left out, and names it.
     pub(crate) fn leave_out(&mut self, reason: &str, object: &str) {
-        let place = match self.left_out.iter().position(|l| l.reason == reason) {
+        LeftOut::add(&mut self.left_out, reason, object);
+    }
+}
+
+impl LeftOut {
+    /// Counts one more object among those that were left out.
+    pub(crate) fn add(list: &mut Vec<Self>, reason: &str, object: &str) {
+        let place = match list.iter().position(|l| l.reason == reason) {
             Some(place) => place,
             None => {
-                self.left_out.push(LeftOut { reason: reason.to_owned(), count: 0, objects: Vec::new() });
-                self.left_out.len() - 1
+                list.push(Self { reason: reason.to_owned(), count: 0, objects: Vec::new() });
+                list.len() - 1
             }
         };
-        if let Some(left) = self.left_out.get_mut(place) {
+        if let Some(left) = list.get_mut(place) {
             left.count += 1;
             if left.objects.len() < NAMED {
                 left.objects.push(object.to_owned());
@@ -147,12 +154,14 @@ impl Exported {
     }
 }
 
-/// Writes the published objects among `entries`. Drafts stay: nobody has looked at them yet.
+/// Writes the published objects among `entries`. Drafts stay: nobody has looked at them yet. What blocks does not block
+/// what is `allowed` here.
 pub fn export(
     entries: &[Entry],
     format: Format,
     audience: Audience,
     publisher: &Publisher,
+    allowed: &[Allowed],
     now: Timestamp,
 ) -> Exported {
     let published = || entries.iter().filter(|e| !e.is_draft());
@@ -171,8 +180,8 @@ pub fn export(
         Format::MispFeed => misp::feed(&may_go, publisher, now, &mut out),
         Format::Csv => table::csv(&may_go, now, &mut out),
         Format::List => table::list(&may_go, now, &mut out),
-        Format::Hosts => block::hosts(&may_go, now, &mut out),
-        Format::Rpz => block::rpz(&may_go, now, &mut out),
+        Format::Hosts => block::hosts(&may_go, allowed, now, &mut out),
+        Format::Rpz => block::rpz(&may_go, allowed, now, &mut out),
     }
     out
 }

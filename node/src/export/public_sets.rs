@@ -68,7 +68,7 @@ fn published(root: &Path) -> (Vec<Entry>, BTreeMap<String, (usize, usize)>) {
 
 fn out(entries: &[Entry], format: Format) -> Exported {
     let publisher = Publisher { name: "A federation".into(), charter: None };
-    export(entries, format, Audience::Anyone, &publisher, now())
+    export(entries, format, Audience::Anyone, &publisher, &[], now())
 }
 
 /// What the rows of a file look for; none of them may be rejected.

@@ -32,7 +32,7 @@ fn with_pattern(pattern: &str) -> Entry {
 }
 
 fn anyone(all: &[Entry], format: Format) -> Exported {
-    export(all, format, Audience::Anyone, &publisher(), now())
+    export(all, format, Audience::Anyone, &publisher(), &[], now())
 }
 
 fn objects(exported: &Exported) -> Vec<Value> {
@@ -53,7 +53,7 @@ fn labels_decide_who_reads_what_and_drafts_stay() {
     ];
     let open = anyone(&all, Format::List);
     assert_eq!((open.text.as_str(), open.held_back), ("clear.example\ngreen.example\n", 2));
-    let members = export(&all, Format::List, Audience::Members, &publisher(), now());
+    let members = export(&all, Format::List, Audience::Members, &publisher(), &[], now());
     assert_eq!((members.written, members.held_back), (3, 1));
     for (name, format) in FORMATS {
         let done = anyone(&all, format);
@@ -187,7 +187,7 @@ fn an_event_is_later_when_something_in_it_has_expired() {
     value["valid_until"] = json!("2026-03-01T00:00:00.000Z");
     let all = [published(StixObject::parse(value).unwrap())];
     let at = |now: &str| -> Value {
-        let done = export(&all, Format::Misp, Audience::Anyone, &publisher(), now.parse().unwrap());
+        let done = export(&all, Format::Misp, Audience::Anyone, &publisher(), &[], now.parse().unwrap());
         serde_json::from_str::<Value>(&done.text).unwrap()["Event"].clone()
     };
     let seconds = |value: &Value| value["timestamp"].as_str().unwrap().parse::<i64>().unwrap();
@@ -207,7 +207,7 @@ fn a_feed_written_over_another_is_later_wherever_it_differs_and_takes_back_what_
     type Files = BTreeMap<String, String>;
     let at = |day: u8| -> Timestamp { format!("2026-03-{day:02}T00:00:00Z").parse().unwrap() };
     let feed = |all: &[Entry], day, before: &Files| -> Files {
-        let mut done = export(all, Format::MispFeed, Audience::Anyone, &publisher(), at(day));
+        let mut done = export(all, Format::MispFeed, Audience::Anyone, &publisher(), &[], at(day));
         misp::follow(&mut done, |name| before.get(name).cloned(), at(day));
         done.files
     };
@@ -257,4 +257,58 @@ fn a_feed_written_over_another_is_later_wherever_it_differs_and_takes_back_what_
     assert!(deleted(&last) == [true, true] && last[misp::MANIFEST].contains("another's"));
     assert!(!last.contains_key(&format!("{others}.json")), "and is not touched");
     assert_eq!(feed(&[], 10, &last)[misp::MANIFEST], last[misp::MANIFEST]);
+}
+
+#[test]
+fn what_is_allowed_beneath_a_blocked_domain_passes_and_is_blocked_itself_nowhere() {
+    let all = [
+        entry("dyn.example", Tlp::Clear),
+        entry("bad.our.dyn.example", Tlp::Clear),
+        with_pattern(
+            "[domain-name:value IN ('both.example', 'ours.example') OR ipv4-addr:value = '192.0.2.7']",
+        ),
+    ];
+    let allow = |text: &str| {
+        let o = Observable::guess(text).unwrap();
+        Allowed {
+            kind: o.kind().name().to_owned(),
+            value: o.value().to_owned(),
+            note: String::new(),
+            at: now(),
+        }
+    };
+    let allowed = ["our.dyn.example", "ours.example", "192.0.2.7", "elsewhere.example"].map(allow);
+    let out = |format| export(&all, format, Audience::Anyone, &publisher(), &allowed, now());
+    let zone = out(Format::Rpz);
+    let rules: Vec<&str> = zone.text.lines().skip(3).collect();
+    assert_eq!(
+        rules,
+        [
+            "bad.our.dyn.example CNAME .",
+            "*.bad.our.dyn.example CNAME .",
+            "both.example CNAME .",
+            "*.both.example CNAME .",
+            "dyn.example CNAME .",
+            "*.dyn.example CNAME .",
+            "our.dyn.example CNAME rpz-passthru.",
+            "*.our.dyn.example CNAME rpz-passthru.",
+        ]
+    );
+    assert_eq!((zone.written, zone.left_out[0].count), (3, 2));
+    let hosts = out(Format::Hosts);
+    assert!(hosts.text.contains("0.0.0.0 both.example") && !hosts.text.contains("ours.example"));
+}
+
+#[test]
+fn any_of_a_set_is_exported_value_by_value_and_signed_as_it_was() {
+    let pattern = "[domain-name:value IN ('b.example', 'a.example')]";
+    let all = [with_pattern(pattern)];
+    assert_eq!(anyone(&all, Format::List).text, "a.example\nb.example\n");
+    let misp: Value = serde_json::from_str(&anyone(&all, Format::Misp).text).unwrap();
+    let attributes = misp["Event"]["Attribute"].as_array().unwrap();
+    let mut values: Vec<&str> = attributes.iter().map(|a| a["value"].as_str().unwrap()).collect();
+    values.sort_unstable();
+    assert_eq!(values, ["a.example", "b.example"]);
+    assert_eq!(objects(&anyone(&all, Format::Strict))[1]["pattern"], pattern);
+    assert_eq!(objects(&anyone(&all, Format::Mvt)).len(), 2);
 }

@@ -2,33 +2,32 @@
 //!
 //! Nothing of it leaves the node. What is told is the indicator and where it was seen, never the text around it.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+mod files;
+mod sought;
+mod tally;
+
+use std::{collections::HashSet, path::PathBuf};
 
 use hedgerow_protocol::{
     id::NodeId,
-    indicator::{Instant, Observable, Pattern, StixObject, Tlp},
+    indicator::{Instant, Observable, StixObject, Tlp},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::NodeError,
-    matcher::{Matcher, Sighted, scan},
+    export::LeftOut,
+    form::RecordForm,
+    matcher::{Matcher, Pour},
     node::Node,
-    store::RecordNumber,
+    store::{Attachment, RecordNumber},
 };
+use sought::Sought;
+use tally::{Here, Tally};
 
 /// Most places told of; further ones are counted.
 const PLACES: usize = 10_000;
-/// Most lines told of one place.
-const LINES: usize = 20;
-/// Most files of one call, and how deep a folder is gone into.
-const FILES: usize = 1_000_000;
-const DEPTH: usize = 32;
 /// Records read at once.
 const RECORDS: usize = 200;
 
@@ -40,11 +39,17 @@ pub struct Matches {
     pub looked_for: usize,
     /// Values too short to be looked for.
     pub skipped: usize,
+    /// Live indicators that were not looked for, or not in all they say, by reason.
+    pub left_out: Vec<LeftOut>,
     /// Incidents looked at.
     pub records: u64,
+    /// Attachments of them looked at.
+    pub attachments: u64,
+    /// Attachments that are no text, and were not looked at.
+    pub not_text: u64,
     /// Files looked at.
     pub files: u64,
-    /// Bytes of them, unpacked.
+    /// Bytes of files and attachments, unpacked.
     pub bytes: u64,
     /// Lines of them.
     pub lines: u64,
@@ -52,7 +57,7 @@ pub struct Matches {
     pub found: Vec<Found>,
     /// Places beyond those told of.
     pub more: u64,
-    /// Files that were not looked at, or not to their end.
+    /// Files and attachments that were not looked at, or not to their end.
     pub unread: Vec<Unread>,
     /// How many new sightings were noted of it, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,9 +70,9 @@ pub struct Matches {
 pub struct Found {
     /// Where.
     pub place: Place,
-    /// The kind of value.
+    /// The kind of value; `values` of several that have to come together, `pattern` of others.
     pub kind: String,
-    /// The value, as the indicator has it.
+    /// The value, as the indicator has it; the values, or the pattern.
     pub value: String,
     /// STIX id of the indicator.
     pub indicator: String,
@@ -77,10 +82,21 @@ pub struct Found {
     pub tlp: Option<Tlp>,
     /// How many lines it stands in.
     pub count: u64,
-    /// The first of these lines.
+    /// The first of these lines; none of an incident as a whole.
     pub lines: Vec<u64>,
     /// Whether it stands there defanged in one of them.
     pub defanged: bool,
+}
+
+/// Kinds of what is told of more than one value.
+const VALUES: &str = "values";
+const PATTERN: &str = "pattern";
+
+impl Found {
+    /// What was seen, as sightings have it: kind and value, or the key of a pattern.
+    pub fn what(&self) -> String {
+        if self.kind == VALUES { self.value.clone() } else { format!("{} {}", self.kind, self.value) }
+    }
 }
 
 /// A place.
@@ -93,8 +109,17 @@ pub enum Place {
     Record {
         /// The incident's number.
         number: u64,
-        /// The field.
+        /// The field; `all` of what was found in all of them together.
         field: String,
+    },
+    /// An attachment of an incident.
+    Attachment {
+        /// The incident's number.
+        record: u64,
+        /// The attachment's number within it.
+        number: u32,
+        /// Its name.
+        name: String,
     },
 }
 
@@ -110,25 +135,22 @@ pub enum Origin {
     Foreign(String),
 }
 
-/// A file that was not looked at.
+/// What was not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unread {
-    /// The file or folder.
+    /// The file or folder; of an attachment its name.
     pub path: PathBuf,
     /// Why.
     pub reason: String,
-}
-
-/// An indicator that is looked for.
-struct Sought {
-    object: StixObject,
-    from: Origin,
+    /// Of an attachment, the incident that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
 }
 
 impl Node {
-    /// Looks for every live indicator that this node knows: in the words of its incidents if `records`, and in files,
-    /// or all files beneath folders. `told` hears of bytes done and of how many.
+    /// Looks for every live indicator that this node knows: in the words of its incidents and in their attachments if
+    /// `records`, and in files, or all files beneath folders. `told` hears of bytes done and of how many.
     pub fn find_matches(
         &self,
         paths: &[PathBuf],
@@ -136,31 +158,23 @@ impl Node {
         now: Timestamp,
         told: &mut dyn FnMut(u64, u64),
     ) -> Result<Matches, NodeError> {
-        let sought = self.sought(now)?;
-        let values: Vec<(usize, &Observable)> = sought
-            .iter()
-            .enumerate()
-            .flat_map(|(n, s)| {
-                let pattern = s.object.pattern();
-                pattern.map(Pattern::observables).unwrap_or_default().iter().map(move |o| (n, o))
-            })
-            .collect();
-        let observables: Vec<&Observable> = values.iter().map(|(_, o)| *o).collect();
-        let matcher = Matcher::new(&observables).map_err(NodeError::refused)?;
-        let mut report = Matches {
-            looked_for: values.len() - matcher.skipped(),
-            skipped: matcher.skipped(),
-            ..Matches::default()
-        };
-        let mut tally = Tally { values: &values, sought: &sought, report: &mut report };
+        let allowed = self.library.allowed();
+        let sought = Sought::of(self.matched(now)?, &|o| allowed.has(o));
+        let (sought, matcher, mut report) = ready(sought, &allowed.domains())?;
+        let mut tally = Tally { sought: &sought, report: &mut report };
         if records {
-            self.through_records(&matcher, &mut tally)?;
+            self.through_records(&matcher, &mut tally, told)?;
         }
-        through_files(&matcher, paths, &mut tally, told);
+        files::through(&matcher, paths, &mut tally, told);
         Ok(report)
     }
 
-    fn through_records(&self, matcher: &Matcher, tally: &mut Tally<'_>) -> Result<(), NodeError> {
+    fn through_records(
+        &self,
+        matcher: &Matcher,
+        tally: &mut Tally<'_>,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), NodeError> {
         let mut from = RecordNumber(0);
         loop {
             let some = self.list_records(from, RECORDS)?;
@@ -168,163 +182,99 @@ impl Node {
             from = RecordNumber(last.0.saturating_add(1));
             for (number, form) in some {
                 tally.report.records += 1;
-                for (field, text) in [
-                    ("reference", &form.reference),
-                    ("contacts", &form.contacts),
-                    ("narrative", &form.narrative),
-                    ("notes", &form.notes),
-                    ("preferences", &form.preferences),
-                ] {
-                    let mut here = Here::default();
-                    matcher.look(text.as_bytes(), 1, &mut |sighted| here.add(sighted));
-                    tally.add(here, || Place::Record { number: number.0, field: field.to_owned() });
+                through_record(matcher, tally, number, &form);
+                for attachment in self.attachments.list(number)? {
+                    self.through_attachment(matcher, tally, number, attachment, told);
                 }
             }
         }
     }
 
-    /// Every live indicator for one value or any of several: published, drafts, and from outside.
-    fn sought(&self, now: Timestamp) -> Result<Vec<Sought>, NodeError> {
+    fn through_attachment(
+        &self,
+        matcher: &Matcher,
+        tally: &mut Tally<'_>,
+        record: RecordNumber,
+        attachment: Attachment,
+        told: &mut dyn FnMut(u64, u64),
+    ) {
+        let Attachment { number, name, bytes, .. } = attachment;
+        let place = || Place::Attachment { record: record.0, number, name: name.clone() };
+        let mut here = Here::over(tally.sought);
+        let totals = {
+            let mut pour = Pour::new(matcher, |sighted| here.add(sighted));
+            let read = self.attachments.read(record, number, &mut pour, &mut |done, _| told(done, bytes));
+            if pour.is_binary() {
+                tally.report.not_text += 1;
+                return;
+            }
+            read.map_err(|error| error.to_string())
+                .and_then(|_| pour.end().map_err(|error| error.to_string()))
+        };
+        // What was found before it broke off is told.
+        tally.add(here, place);
+        tally.looked_through(totals, |reason| Unread { path: name.into(), reason, record: Some(record.0) });
+        tally.report.attachments += 1;
+    }
+
+    /// Every live indicator: published, drafts, and from outside.
+    fn matched(&self, now: Timestamp) -> Result<Vec<(StixObject, Origin)>, NodeError> {
         let at = Instant::of(now);
         let usable = |object: &StixObject| {
             !object.revoked()
                 && !self.library.allowed().covers(object)
                 && object.valid_until().is_none_or(|until| until > at)
-                && matches!(object.pattern(), Some(Pattern::One(_) | Pattern::Any(_)))
         };
-        let own = self.indicators()?.into_iter().map(|entry| Sought {
-            from: match (entry.is_draft(), entry.owner) {
+        let own = self.indicators()?.into_iter().map(|entry| {
+            let from = match (entry.is_draft(), entry.owner) {
                 (false, Some(owner)) => Origin::Member(owner),
                 _ => Origin::Draft,
-            },
-            object: entry.object,
+            };
+            (entry.object, from)
         });
         let foreign = self.foreign.each().filter(|f| f.as_ref().map_or(true, |f| usable(&f.object)));
         let foreign = foreign
-            .map(|f| f.map(|f| Sought { object: f.object, from: Origin::Foreign(f.source) }))
+            .map(|f| f.map(|f| (f.object, Origin::Foreign(f.source))))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(own.filter(|s| usable(&s.object)).chain(foreign).collect())
+        Ok(own.filter(|(object, _)| usable(object)).chain(foreign).collect())
     }
 }
 
-/// What was seen in one place, by value.
-#[derive(Default)]
-struct Here {
-    order: Vec<usize>,
-    seen: HashMap<usize, Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    count: u64,
-    lines: Vec<u64>,
-    defanged: bool,
-}
-
-impl Here {
-    fn add(&mut self, sighted: Sighted) {
-        let seen = self.seen.entry(sighted.which).or_insert_with(|| {
-            self.order.push(sighted.which);
-            Seen::default()
-        });
-        seen.count += 1;
-        seen.defanged |= sighted.defanged;
-        if seen.lines.len() < LINES {
-            seen.lines.push(sighted.line);
-        }
-    }
-}
-
-struct Tally<'t> {
-    values: &'t [(usize, &'t Observable)],
-    sought: &'t [Sought],
-    report: &'t mut Matches,
-}
-
-impl Tally<'_> {
-    fn add(&mut self, mut here: Here, place: impl Fn() -> Place) {
-        for which in here.order {
-            let Some((seen, (n, o))) = here.seen.remove(&which).zip(self.values.get(which)) else { continue };
-            let Some(sought) = self.sought.get(*n) else { continue };
-            if self.report.found.len() == PLACES {
-                self.report.more += 1;
-                continue;
-            }
-            self.report.found.push(Found {
-                place: place(),
-                kind: o.kind().name().to_owned(),
-                value: o.value().to_owned(),
-                indicator: sought.object.id().to_owned(),
-                from: sought.from.clone(),
-                tlp: sought.object.tlp(),
-                count: seen.count,
-                lines: seen.lines,
-                defanged: seen.defanged,
-            });
-        }
-    }
-}
-
-fn through_files(
-    matcher: &Matcher,
-    paths: &[PathBuf],
-    tally: &mut Tally<'_>,
-    told: &mut dyn FnMut(u64, u64),
-) {
-    let mut files = Vec::new();
-    for path in paths {
-        collect(path, DEPTH, true, &mut files, &mut tally.report.unread);
-    }
-    let total = files.iter().map(|(_, bytes)| *bytes).sum();
-    let mut done = 0;
-    for (path, bytes) in files {
-        let mut here = Here::default();
-        let result = scan(matcher, &path, &mut |sighted| here.add(sighted), &mut |read| {
-            told(done + read.min(bytes), total)
-        });
-        // What was found before a file broke off is told.
-        tally.add(here, || Place::File(path.clone()));
-        tally.report.files += 1;
-        match result {
-            Ok(totals) => {
-                tally.report.bytes += totals.bytes;
-                tally.report.lines += totals.lines;
-            }
-            Err(error) => tally.report.unread.push(Unread { path, reason: error.to_string() }),
-        }
-        done += bytes;
-    }
-}
-
-/// Files beneath `path`, in order of name. Links are followed only where they were named themselves: a folder of logs
-/// may hold one to anywhere.
-fn collect(
-    path: &Path,
-    depth: usize,
-    named: bool,
-    files: &mut Vec<(PathBuf, u64)>,
-    unread: &mut Vec<Unread>,
-) {
-    let mut fail = |reason: String| {
-        if unread.len() < PLACES {
-            unread.push(Unread { path: path.to_owned(), reason });
-        }
+/// What looks for it all, and what is said of it before anything is looked at.
+fn ready(mut sought: Sought, allowed: &[String]) -> Result<(Sought, Matcher, Matches), NodeError> {
+    let matcher = {
+        let observables: Vec<&Observable> = sought.observables().collect();
+        Matcher::new(&observables).map_err(NodeError::refused)?.sparing(&observables, allowed)
     };
-    let found = if named { fs::metadata(path) } else { fs::symlink_metadata(path) };
-    match found {
-        Err(error) => fail(format!("it cannot be read: {error}")),
-        Ok(meta) if meta.is_file() && files.len() < FILES => files.push((path.to_owned(), meta.len())),
-        Ok(meta) if meta.is_file() => fail(format!("more than {FILES} files are not looked at")),
-        Ok(meta) if meta.is_dir() && depth > 0 => match fs::read_dir(path) {
-            Err(error) => fail(format!("it cannot be read: {error}")),
-            Ok(list) => {
-                let mut inside: Vec<PathBuf> = list.filter_map(|entry| Some(entry.ok()?.path())).collect();
-                inside.sort();
-                inside.iter().for_each(|path| collect(path, depth - 1, false, files, unread));
-            }
-        },
-        Ok(meta) if meta.is_dir() => fail(format!("folders are gone into {DEPTH} deep")),
-        // Sockets, devices, links that nobody named.
-        Ok(_) => {}
-    }
+    let skipped: HashSet<usize> = matcher.skipped().iter().copied().collect();
+    let left_out = sought.settle(&skipped);
+    let looked_for = sought.looked_for(&skipped);
+    Ok((sought, matcher, Matches { looked_for, skipped: skipped.len(), left_out, ..Matches::default() }))
 }
+
+/// What is looked for by itself is told of each field, what has to come together of all of them.
+fn through_record(matcher: &Matcher, tally: &mut Tally<'_>, number: RecordNumber, form: &RecordForm) {
+    let place = |field: &str| Place::Record { number: number.0, field: field.to_owned() };
+    let mut whole = Here::over(tally.sought);
+    for (field, text) in [
+        ("reference", &form.reference),
+        ("contacts", &form.contacts),
+        ("narrative", &form.narrative),
+        ("notes", &form.notes),
+        ("preferences", &form.preferences),
+    ] {
+        let mut here = Here::over(tally.sought);
+        matcher.look(text.as_bytes(), 1, &mut |sighted| {
+            if tally.sought.is_by_itself(sighted.which) {
+                here.add(sighted)
+            } else {
+                whole.add_whole(sighted)
+            }
+        });
+        tally.add(here, || place(field));
+    }
+    tally.add(whole, || place("all"));
+}
+
+#[cfg(test)]
+mod tests;

@@ -59,9 +59,9 @@ impl Node {
     /// Notes everything that was found: in incidents on their day, in files today. Says how many are new.
     pub fn remember(&self, matches: &Matches, now: Timestamp) -> Result<usize, NodeError> {
         let sighted = matches.found.iter().map(|found| {
-            let what = format!("{} {}", found.kind, found.value);
+            let what = found.what();
             Ok(match &found.place {
-                Place::Record { number, .. } => {
+                Place::Record { number, .. } | Place::Attachment { record: number, .. } => {
                     Sighted { what, day: self.day_of(RecordNumber(*number))?, record: Some(*number) }
                 }
                 Place::File(_) => Sighted { what, day: now.day(), record: None },

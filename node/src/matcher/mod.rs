@@ -4,20 +4,27 @@
 //! [`Sighted`] only where `boundary` says that the text holds the value itself: not `notevil.example` for
 //! `evil.example`. Text that was defanged is looked at as it is and as it was.
 
+mod accounts;
 mod boundary;
+mod page;
+mod pour;
 mod stream;
+mod text;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use hedgerow_protocol::indicator::Observable;
+use hedgerow_protocol::indicator::{
+    Observable, ObservableKind,
+    defang::{MARKS, SCHEMES},
+};
 use memchr::{memchr_iter, memchr3_iter, memmem};
 
 use boundary::Needle;
+use page::pages;
+pub use pour::Pour;
 pub use stream::{StreamError, Totals, scan};
-
-/// Shortest value that is looked for, in bytes: a shorter one is found everywhere.
-const SHORTEST: usize = 4;
+use text::Run;
 
 /// The automaton cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,43 +47,47 @@ pub struct Matcher {
     automaton: AhoCorasick,
     /// Of each pattern of the automaton, what it stands for.
     needles: Vec<Needle>,
+    /// URLs as they are told from others, and which observables each is.
+    pages: HashMap<String, Vec<usize>>,
+    /// Of domains, the names beneath them that are allowed, by place of the domain.
+    allowed: HashMap<usize, Vec<String>>,
     fanged: AhoCorasick,
+    /// What each of these marks stands for.
+    meant: Vec<&'static str>,
     /// Of `hxxp` as it is written, the part that is no other word.
     schemes: [memmem::Finder<'static>; 2],
-    skipped: usize,
+    skipped: Vec<usize>,
 }
 
-/// How addresses are written so that nobody clicks on them, and what they stand for.
-const DEFANGED: [(&str, &str); 13] = [
-    ("[.]", "."),
-    ("(.)", "."),
-    ("{.}", "."),
-    ("[dot]", "."),
-    ("(dot)", "."),
-    ("[:]", ":"),
-    ("[://]", "://"),
-    ("[/]", "/"),
-    ("[at]", "@"),
-    ("(at)", "@"),
-    ("[@]", "@"),
-    ("hxxp", "http"),
-    ("[.", "."),
-];
+/// How values are defanged within text: by marks that open with a bracket, and in their scheme. What ends with one, or is
+/// an escape, is too often something else there.
+fn written() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let marks = MARKS.into_iter().filter(|(mark, _)| mark.starts_with(['[', '(', '{']));
+    marks.chain(SCHEMES.into_iter().filter(|(scheme, _)| scheme.starts_with("hxxp")))
+}
 
 impl Matcher {
     /// Makes ready to look for `observables`.
     pub fn new(observables: &[&Observable]) -> Result<Self, TooMany> {
-        let (mut texts, mut needles, mut skipped) = (Vec::new(), Vec::new(), 0);
+        let (mut texts, mut needles, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pages, mut heads) = (HashMap::<_, Vec<usize>>::new(), HashSet::new());
         for (which, observable) in observables.iter().enumerate() {
-            let mut any = false;
-            for (text, needle) in boundary::needles(which, observable) {
-                if text.len() >= SHORTEST {
-                    texts.push(text);
-                    needles.push(needle);
-                    any = true;
+            let sought = boundary::needles(observable);
+            if sought.whole.is_empty() && sought.pages.is_none() {
+                skipped.push(which);
+            }
+            for (text, rule) in sought.whole {
+                texts.push(text);
+                needles.push(Needle::Whole(which, rule));
+            }
+            let Some((hosts, page)) = sought.pages else { continue };
+            pages.entry(page).or_default().push(which);
+            for host in hosts {
+                if heads.insert(host.clone()) {
+                    texts.push(host);
+                    needles.push(Needle::Pages);
                 }
             }
-            skipped += usize::from(!any);
         }
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
@@ -89,23 +100,44 @@ impl Matcher {
         let fanged = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostFirst)
-            .build(DEFANGED.iter().map(|(from, _)| from))
+            .build(written().map(|(mark, _)| mark))
             .map_err(|_| TooMany)?;
         Ok(Self {
             automaton,
             needles,
+            pages,
+            allowed: HashMap::new(),
             fanged,
+            meant: written().map(|(_, meant)| meant).collect(),
             schemes: [memmem::Finder::new("xxp"), memmem::Finder::new("XXP")],
             skipped,
         })
     }
 
-    /// How many values are too short to be looked for.
-    pub const fn skipped(&self) -> usize {
-        self.skipped
+    /// Does not take for one of the domains among `observables` what is a name in `allowed`, or beneath one that is longer
+    /// than the domain.
+    #[must_use]
+    pub fn sparing(mut self, observables: &[&Observable], allowed: &[String]) -> Self {
+        let mut beneath: HashMap<&str, Vec<&String>> = HashMap::new();
+        for name in allowed {
+            for (at, _) in name.match_indices('.') {
+                beneath.entry(name.get(at + 1..).unwrap_or_default()).or_default().push(name);
+            }
+        }
+        for (which, o) in observables.iter().enumerate().filter(|(_, o)| o.kind() == ObservableKind::Domain) {
+            if let Some(names) = beneath.get(o.value()) {
+                self.allowed.insert(which, names.iter().map(|name| (*name).clone()).collect());
+            }
+        }
+        self
     }
 
-    /// Looks at whole lines; gives `found` what is in them, with lines counted from `first`.
+    /// Places of the observables that are too short to be looked for.
+    pub fn skipped(&self) -> &[usize] {
+        &self.skipped
+    }
+
+    /// Looks at whole lines; gives `found` what is in them, line by line, with lines counted from `first`.
     pub fn look(&self, text: &[u8], first: u64, found: &mut impl FnMut(Sighted)) {
         self.look_within(text, 0..text.len(), first, found);
     }
@@ -119,50 +151,87 @@ impl Matcher {
         found: &mut impl FnMut(Sighted),
     ) {
         // A value is told once a line, however often and in whatever form it stands there.
-        let mut told = HashSet::new();
+        let (mut told, mut all) = (HashSet::new(), Vec::new());
+        let mut tell = |which, line, defanged| {
+            if told.insert((which, line)) {
+                all.push(Sighted { which, line, defanged });
+            }
+        };
         let mut lines = Lines { text, counted: 0, line: first };
         self.values(text, |which, start| {
             if range.contains(&start) {
-                let line = lines.at(start);
-                if told.insert((which, line)) {
-                    found(Sighted { which, line, defanged: false });
-                }
+                tell(which, lines.at(start), false);
             }
         });
         let mut lines = Lines { text, counted: 0, line: first };
         let mut done = range.start;
-        let mut plain = Vec::new();
         for at in self.defanged(text) {
             if at < done || !range.contains(&at) {
                 continue;
             }
             let (start, end) = line_around(text, at);
-            plain.clear();
-            let around = text.get(start..end).unwrap_or_default();
-            self.fanged.replace_all_with_bytes(around, &mut plain, |found, _, plain| {
-                let to = DEFANGED.get(found.pattern().as_usize()).map_or("", |(_, to)| to);
-                plain.extend_from_slice(to.as_bytes());
-                true
-            });
             let line = lines.at(at);
-            self.values(&plain, |which, _| {
-                if told.insert((which, line)) {
-                    found(Sighted { which, line, defanged: true });
-                }
-            });
+            let plain = self.refanged(text.get(start..end).unwrap_or_default());
+            self.values(&plain, |which, _| tell(which, line, true));
             done = end;
         }
+        let mut lines = Lines { text, counted: 0, line: first };
+        for run in Run::all(text) {
+            let within = |at| Some(run.place(at)).filter(|at| range.contains(at));
+            self.values(run.text.as_bytes(), |which, at| {
+                if let Some(at) = within(at) {
+                    tell(which, lines.at(at), false);
+                }
+            });
+            if let Some(at) = self.defanged(run.text.as_bytes()).into_iter().find_map(within) {
+                let line = lines.at(at);
+                self.values(&self.refanged(run.text.as_bytes()), |which, _| tell(which, line, true));
+            }
+        }
+        all.sort_by_key(|one| one.line);
+        all.into_iter().for_each(found);
+    }
+
+    /// Text as it was meant.
+    fn refanged(&self, text: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(text.len());
+        self.fanged.replace_all_with_bytes(text, &mut plain, |found, _, plain| {
+            let meant = self.meant.get(found.pattern().as_usize()).copied().unwrap_or_default();
+            plain.extend_from_slice(meant.as_bytes());
+            true
+        });
+        plain
     }
 
     /// Every value of `text`, with where it begins.
     fn values(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
         for hit in self.automaton.find_overlapping_iter(text) {
-            if let Some(needle) = self.needles.get(hit.pattern().as_usize())
-                && needle.stands(text, hit.start(), hit.end())
-            {
-                found(needle.which, hit.start());
+            let (start, end) = (hit.start(), hit.end());
+            match self.needles.get(hit.pattern().as_usize()) {
+                Some(Needle::Whole(which, rule))
+                    if rule.stands(text, start, end) && !self.allows(*which, text, start, end) =>
+                {
+                    found(*which, start);
+                }
+                Some(Needle::Pages) if !boundary::within_word(text, start) => {
+                    let all = pages(text, start, end).filter_map(|page| self.pages.get(&page));
+                    all.flatten().for_each(|which| found(*which, start));
+                }
+                _ => {}
             }
         }
+    }
+
+    /// Whether the name that ends at `end` is one that is allowed, though a domain was found at `start`.
+    fn allows(&self, which: usize, text: &[u8], start: usize, end: usize) -> bool {
+        let Some(names) = self.allowed.get(&which) else { return false };
+        let name = boundary::host_around(text, start, end);
+        let name = name.and_then(|name| Observable::new(ObservableKind::Domain, name).ok());
+        let Some(name) = name else { return false };
+        names.iter().any(|allowed| {
+            let before = name.value().strip_suffix(allowed.as_str());
+            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        })
     }
 
     /// Where something may be defanged, in order. Looked for by single bytes and two short words, at the speed of

@@ -1,3 +1,7 @@
+mod encodings;
+mod names;
+mod urls;
+
 use std::io::Write as _;
 
 use hedgerow_protocol::indicator::ObservableKind as K;
@@ -133,7 +137,7 @@ fn other_kinds_are_found_as_whole_words() {
     );
     // What is found everywhere is not looked for.
     let short = made(K::Process, "ps");
-    assert_eq!(Matcher::new(&[&short]).unwrap().skipped(), 1);
+    assert_eq!(Matcher::new(&[&short]).unwrap().skipped(), [0]);
 }
 
 #[test]
@@ -148,6 +152,20 @@ fn what_was_defanged_is_found_and_told_once_a_line() {
         assert!(told.contains(&expected), "{expected:?} in {told:?}");
     }
     assert_eq!(told.len(), 8, "{told:?}");
+}
+
+#[test]
+fn every_way_of_defanging_within_text_is_undone() {
+    let values = [guess("https://evil.example/a"), guess("x@evil.example")];
+    for (mark, meant) in super::written() {
+        let all = [("https://evil.example/a", 0), ("x@evil.example", 1)];
+        for (text, which) in all.iter().filter(|(text, _)| text.contains(meant)) {
+            for mark in [mark.to_owned(), mark.to_uppercase()] {
+                let told = seen(&values[*which..=*which], &text.replacen(meant, &mark, 1));
+                assert_eq!(told, [(values[*which].value().to_owned(), 1, true)], "{mark}");
+            }
+        }
+    }
 }
 
 #[test]

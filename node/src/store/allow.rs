@@ -101,17 +101,25 @@ impl AllowList {
         self.held.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Whether a value is on the list, or on a host that is.
+    pub fn has(&self, observable: &Observable) -> bool {
+        on(&self.held.read().unwrap_or_else(PoisonError::into_inner), observable)
+    }
+
+    /// The domains on the list.
+    pub fn domains(&self) -> Vec<String> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let domain = ObservableKind::Domain.name();
+        held.values().filter(|entry| entry.kind == domain).map(|entry| entry.value.clone()).collect()
+    }
+
     /// Whether `object` looks for nothing but what is on the list. A name on it covers the pages on that host.
     pub fn covers(&self, object: &StixObject) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if held.is_empty() {
             return false;
         }
-        let on = |o: &Observable| {
-            let host = || o.host().filter(|_| o.kind() == ObservableKind::Url);
-            held.contains_key(&o.to_string())
-                || host().is_some_and(|h| held.contains_key(&format!("domain {h}")))
-        };
+        let on = |o: &Observable| on(&held, o);
         match object.pattern() {
             // Of several that have to come together, one that is harmless makes the whole so.
             Some(Pattern::All(all)) => all.iter().any(on),
@@ -121,4 +129,10 @@ impl AllowList {
             _ => false,
         }
     }
+}
+
+fn on(held: &BTreeMap<String, Allowed>, observable: &Observable) -> bool {
+    let host = || observable.host().filter(|_| observable.kind() == ObservableKind::Url);
+    held.contains_key(&observable.to_string())
+        || host().is_some_and(|host| held.contains_key(&format!("domain {host}")))
 }

@@ -61,17 +61,17 @@ pub struct Comparison {
     pub values: Vec<String>,
 }
 
-/// A tree of comparisons.
+/// A tree of comparisons, or of what somebody made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expression {
+pub enum Expression<C = Comparison> {
     /// One comparison.
-    Comparison(Comparison),
+    Comparison(C),
     /// All of these.
-    And(Vec<Expression>),
+    And(Vec<Expression<C>>),
     /// Any of these.
-    Or(Vec<Expression>),
+    Or(Vec<Expression<C>>),
     /// Comparisons that one observation has to meet together, in square brackets.
-    Observation(Box<Expression>),
+    Observation(Box<Expression<C>>),
 }
 
 /// Nesting that is followed; a pattern beyond it is kept unread.
@@ -85,9 +85,11 @@ impl Expression {
         reader.space();
         reader.rest.is_empty().then_some(expression)
     }
+}
 
-    /// Whether it holds, where `holds` says it of one comparison as it stands, `negated` and all.
-    pub fn holds(&self, holds: &mut dyn FnMut(&Comparison) -> bool) -> bool {
+impl<C> Expression<C> {
+    /// Whether it holds of one observation, where `holds` says it of one comparison as it stands, `negated` and all.
+    pub fn holds(&self, holds: &mut dyn FnMut(&C) -> bool) -> bool {
         match self {
             Self::Comparison(one) => holds(one),
             Self::And(all) => all.iter().all(|e| e.holds(holds)),
@@ -96,12 +98,43 @@ impl Expression {
         }
     }
 
+    /// Whether it holds of several observations, where `met` says of each that the pattern asks for whether there was
+    /// one. It is asked of all of them, in the order of [`Self::observations`].
+    pub fn holds_of(&self, met: &mut dyn FnMut(&Self) -> bool) -> bool {
+        match self {
+            Self::Comparison(_) => false,
+            // All are asked, whatever the first of them say: whoever answers may count along.
+            Self::And(all) => !all.iter().map(|e| e.holds_of(met)).collect::<Vec<_>>().contains(&false),
+            Self::Or(all) => all.iter().map(|e| e.holds_of(met)).collect::<Vec<_>>().contains(&true),
+            Self::Observation(inner) => met(inner),
+        }
+    }
+
+    /// What it asks of each observation, in order.
+    pub fn observations(&self) -> Vec<&Self> {
+        match self {
+            Self::Comparison(_) => Vec::new(),
+            Self::And(all) | Self::Or(all) => all.iter().flat_map(Self::observations).collect(),
+            Self::Observation(inner) => vec![inner],
+        }
+    }
+
     /// Every comparison in it, in order.
-    pub fn comparisons(&self) -> Vec<&Comparison> {
+    pub fn comparisons(&self) -> Vec<&C> {
         match self {
             Self::Comparison(one) => vec![one],
             Self::And(all) | Self::Or(all) => all.iter().flat_map(Self::comparisons).collect(),
             Self::Observation(inner) => inner.comparisons(),
+        }
+    }
+
+    /// The same tree over what `make` makes of each comparison, in order.
+    pub fn map<D>(&self, make: &mut dyn FnMut(&C) -> D) -> Expression<D> {
+        match self {
+            Self::Comparison(one) => Expression::Comparison(make(one)),
+            Self::And(all) => Expression::And(all.iter().map(|e| e.map(make)).collect()),
+            Self::Or(all) => Expression::Or(all.iter().map(|e| e.map(make)).collect()),
+            Self::Observation(inner) => Expression::Observation(Box::new(inner.map(make))),
         }
     }
 }
@@ -357,6 +390,30 @@ mod tests {
         let tree = Expression::parse("[a:a=1 AND (b:b=1 OR c:c=1)]").unwrap();
         let with = |true_ones: &str| tree.holds(&mut |c| true_ones.contains(&c.path[..1]));
         assert_eq!([with("ab"), with("ac"), with("a"), with("bc")], [true, true, false, false]);
+    }
+
+    #[test]
+    fn several_observations_may_each_be_met_by_another() {
+        let tree = Expression::parse("[a:a=1 AND b:b=1] AND ([c:c=1] OR [d:d=1])").unwrap();
+        assert_eq!(tree.observations().len(), 3);
+        let of = |met: [bool; 3]| {
+            let mut each = met.iter();
+            let held = tree.holds_of(&mut |_| *each.next().unwrap());
+            assert_eq!(each.next(), None, "all are asked");
+            held
+        };
+        assert_eq!(
+            [
+                of([true, true, false]),
+                of([true, false, true]),
+                of([false, true, true]),
+                of([true, false, false])
+            ],
+            [true, true, false, false]
+        );
+        let paths = tree.map(&mut |c| c.path.clone());
+        assert!(paths.holds_of(&mut |inner| inner.holds(&mut |path| "abd".contains(&path[..1]))));
+        assert_eq!(paths.comparisons(), ["a:a", "b:b", "c:c", "d:d"]);
     }
 
     proptest! {

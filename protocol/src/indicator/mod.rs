@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod cyber;
+pub mod defang;
 pub mod expression;
 pub mod library;
 pub mod lint;
@@ -18,7 +19,7 @@ pub use batch::{Batch, BatchError, BatchHead, Item, ObjectProof, SignedBatch};
 pub use expression::{Comparison, Expression, Operator};
 pub use library::{Decision, Held, Rejected, decide};
 pub use lint::{Checks, Finding, Lint, Linted, lint, lint_against, objection};
-pub use observable::{Observable, ObservableError, ObservableKind};
+pub use observable::{Observable, ObservableError, ObservableKind, capitals, host_spellings, same_page};
 pub use pattern::{Pattern, Tree};
 pub use sealed::{Opened, SealedBatch};
 pub use stix::{IdSpace, Instant, Phase, StixError, StixObject, is_indicator_id};

@@ -1,12 +1,17 @@
 //! Observables: what an indicator looks for, in one normal spelling each (docs/indicators.md).
 
+mod normal;
+
 use std::{
-    borrow::Cow,
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
 use serde_json::{Map, Value, json};
+
+use super::defang::refanged;
+use normal::{account, domain, email, hash, hashtag, web_address};
+pub use normal::{capitals, host_spellings, same_page};
 
 /// The kinds of observable that are understood; anything else travels as an opaque pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -353,132 +358,6 @@ impl fmt::Display for Observable {
     }
 }
 
-/// Undoes the ways in which analysts make values unclickable: `hxxp`, `[.]`, `(.)`, `[:]`, `[at]`.
-pub(super) fn refanged(text: &str) -> Cow<'_, str> {
-    const MARKS: [(&str, &str); 14] = [
-        ("[.]", "."),
-        ("(.)", "."),
-        ("{.}", "."),
-        ("[.", "."),
-        (".]", "."),
-        ("[dot]", "."),
-        ("(dot)", "."),
-        ("[:]", ":"),
-        ("[://]", "://"),
-        ("[/]", "/"),
-        ("[at]", "@"),
-        ("(at)", "@"),
-        ("[@]", "@"),
-        ("\\.", "."),
-    ];
-    let mut plain = Cow::Borrowed(text);
-    // An IPv6 address in a URL has brackets of its own, and no dot beside them.
-    if text.contains(['[', '(', '{', '\\']) {
-        for (mark, for_it) in MARKS {
-            if plain.contains(mark) {
-                plain = Cow::Owned(plain.replace(mark, for_it));
-            }
-        }
-    }
-    for (fanged, scheme) in
-        [("hxxps", "https"), ("hxxp", "http"), ("h**ps", "https"), ("h**p", "http"), ("meow", "http")]
-    {
-        let head = plain.get(..fanged.len()).is_some_and(|head| head.eq_ignore_ascii_case(fanged));
-        let rest = plain.get(fanged.len()..).unwrap_or_default();
-        if head && rest.starts_with("://") {
-            plain = Cow::Owned(format!("{scheme}{rest}"));
-            break;
-        }
-    }
-    plain
-}
-
-/// `platform:name`, the platform in lower case; the name too, but where names are told apart by case.
-fn account(text: &str) -> Result<String, ObservableError> {
-    let (platform, name) = text.split_once(':').ok_or(ObservableError::Account)?;
-    let platform = platform.trim().to_ascii_lowercase();
-    let platform = if platform == "x" { "twitter" } else { &platform };
-    let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
-    let name = name.trim().trim_start_matches('@');
-    if platform.is_empty() || platform.len() > 40 || !platform.bytes().all(known) || name.is_empty() {
-        return Err(ObservableError::Account);
-    }
-    let name = if platform == "youtube" { name.to_owned() } else { name.to_lowercase() };
-    Ok(format!("{platform}:{name}"))
-}
-
-fn hashtag(text: &str) -> Result<String, ObservableError> {
-    let plain = text.trim_start_matches(['#', '\u{ff03}']);
-    let word = !plain.is_empty() && !plain.contains(char::is_whitespace);
-    if word { Ok(plain.to_lowercase()) } else { Err(ObservableError::Unknown) }
-}
-
-/// A domain name in A-label form (RFC 5890), lower case, without the final dot.
-fn domain(text: &str) -> Result<String, ObservableError> {
-    let name = text.trim_end_matches('.');
-    // Underscores are no host names but stand in DNS, and attackers use them.
-    let ascii = idna::domain_to_ascii(name).map_err(|_| ObservableError::Domain)?;
-    let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if ascii.len() > 253 || !ascii.split('.').all(label) {
-        return Err(ObservableError::Domain);
-    }
-    let top = ascii.rsplit('.').next().unwrap_or_default();
-    if !ascii.contains('.') || top.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(ObservableError::NoTopLevel);
-    }
-    Ok(ascii)
-}
-
-/// Parameters that say through which post or mailing somebody came, not where to: cut off. Such a one can also name
-/// the person whom a link was sent to.
-const TRACKING: [&str; 16] = [
-    "fbclid", "gclid", "gclsrc", "dclid", "msclkid", "mc_cid", "mc_eid", "igshid", "igsh", "yclid", "twclid",
-    "ttclid", "wbraid", "gbraid", "_hsenc", "_hsmi",
-];
-
-/// A URL as the WHATWG standard writes it; fragments do not reach a server and are cut off, and so is what is there to
-/// track people.
-fn web_address(text: &str) -> Result<String, ObservableError> {
-    let mut url = url::Url::parse(text).map_err(|_| ObservableError::Url)?;
-    if !url.has_host() || url.cannot_be_a_base() {
-        return Err(ObservableError::Url);
-    }
-    url.set_fragment(None);
-    let tracks = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        name.starts_with("utm_") || TRACKING.contains(&name.as_str())
-    };
-    if let Some(query) = url.query().filter(|q| q.split('&').any(tracks)) {
-        let kept: Vec<&str> = query.split('&').filter(|pair| !tracks(pair)).collect();
-        let kept = kept.join("&");
-        url.set_query(if kept.is_empty() { None } else { Some(&kept) });
-    }
-    Ok(url.into())
-}
-
-fn email(text: &str) -> Result<String, ObservableError> {
-    let (local, host) = text.rsplit_once('@').ok_or(ObservableError::Email)?;
-    if local.is_empty() || local.len() > 64 || local.contains([' ', '@', '<', '>']) {
-        return Err(ObservableError::Email);
-    }
-    let host = domain(host).map_err(|_| ObservableError::Email)?;
-    Ok(format!("{}@{host}", local.to_lowercase()))
-}
-
-fn hash(text: &str, digits: usize) -> Result<String, ObservableError> {
-    let plain: String = text.chars().filter(|c| *c != ':').collect();
-    if plain.len() == digits && plain.bytes().all(|b| b.is_ascii_hexdigit()) {
-        Ok(plain.to_ascii_lowercase())
-    } else {
-        Err(ObservableError::Hash)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -540,7 +419,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn urls_that_lead_to_one_page_are_told_as_the_same() {
+        let page = same_page("http://evil.example/x%2fy?id=7").unwrap();
+        for text in [
+            "HTTP://Evil.Example:80/x%2Fy?id=7",
+            "http://evil.example/a/../%78%2fy?id=7&fbclid=abc",
+            "http://evil.example/x%2fy?utm_source=a&id=7&utm_medium=b#top",
+        ] {
+            assert_eq!(same_page(text).as_ref(), Some(&page), "{text}");
+        }
+        for text in [
+            "https://evil.example/x%2fy?id=7",
+            "http://evil.example:8080/x%2fy?id=7",
+            "http://evil.example/x/y?id=7",
+            "http://evil.example/X%2fy?id=7",
+            "http://evil.example/x%2fy?id=70",
+        ] {
+            assert_ne!(same_page(text).as_ref(), Some(&page), "{text}");
+        }
+        assert_eq!(
+            same_page("http://bücher.example/ü?").as_deref(),
+            Some("http://xn--bcher-kva.example/%C3%BC")
+        );
+        assert_eq!(same_page("http://a.example/%").as_deref(), Some("http://a.example/%"));
+        assert_eq!(same_page("mailto:a@b.example"), None);
+    }
+
+    #[test]
+    fn a_host_is_spelled_in_its_own_letters_and_reads_back_as_itself() {
+        assert_eq!(host_spellings("evil.example"), Vec::<String>::new());
+        assert_eq!(host_spellings("xn--bcher-kva.example"), ["BÜCHER.example", "bücher.example"]);
+        let cyrillic = domain("пример.рф").unwrap();
+        let all = host_spellings(&cyrillic);
+        for text in ["пример.рф", "Пример.рф", "ПРИМЕР.РФ", "Пример.РФ"] {
+            assert!(all.iter().any(|one| one == text), "{text} in {all:?}");
+        }
+        assert_eq!(host_spellings(&domain("中文.example").unwrap()), ["中文.example"]);
+        // In capitals it would be the name of another host.
+        assert_eq!(host_spellings(&domain("straße.example").unwrap()), ["straße.example"]);
+        assert_eq!(host_spellings(&domain("fußbälle.example").unwrap()), ["fußbälle.example"]);
+        let deep = domain("я.ты.он.мы.example").unwrap();
+        assert_eq!(host_spellings(&deep), ["Я.ТЫ.ОН.МЫ.example", "Я.Ты.Он.Мы.example", "я.ты.он.мы.example"]);
+    }
+
     proptest! {
+        #[test]
+        fn what_leads_to_one_page_does_so_in_its_own_spelling(path in "[a-zA-Z0-9%/?&=#._ü~-]{0,30}") {
+            if let Some(once) = same_page(&format!("http://evil.example/{path}")) {
+                prop_assert!(once.starts_with("http://evil.example"));
+            }
+        }
+
         #[test]
         fn the_normal_spelling_is_normal(text in "[a-zA-Z0-9äñ._-]{1,20}\\.(org|Example)") {
             if let Ok(once) = Observable::new(K::Domain, &text) {

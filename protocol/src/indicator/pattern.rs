@@ -55,10 +55,16 @@ impl Pattern {
             return Err(PatternError::NoBrackets);
         }
         let Some(expression) = Expression::parse(text) else { return Ok(Self::Opaque(text.to_owned())) };
-        if let Some(simple) = simple(&expression) {
-            return Ok(simple?);
+        // A pattern with a set was a tree before sets were read: what of it members signed stays readable, whatever its
+        // values are.
+        let set = || expression.comparisons().iter().any(|c| c.operator == Operator::In);
+        match simple(&expression) {
+            Some(Err(error)) if !set() => return Err(error.into()),
+            Some(Ok(simple)) => return Ok(simple),
+            _ => {}
         }
-        let observables = expression.comparisons().into_iter().filter_map(|c| equality(c)?.ok()).collect();
+        let named = expression.comparisons().into_iter().filter(|c| !c.turned());
+        let observables = named.flat_map(Comparison::equals).filter_map(Result::ok).collect();
         Ok(Self::Tree(Tree { text: text.to_owned(), expression, observables }))
     }
 
@@ -91,29 +97,56 @@ impl Pattern {
 fn simple(expression: &Expression) -> Option<Result<Pattern, ObservableError>> {
     match expression {
         Expression::Observation(inner) => match inner.as_ref() {
-            Expression::Comparison(one) => Some(equality(one)?.map(Pattern::One)),
+            Expression::Comparison(one) => any_of(one),
             Expression::And(all) => account(all)
                 .map(|account| account.map(Pattern::One))
                 .or_else(|| Some(list(all)?.map(Pattern::All))),
-            Expression::Or(all) => Some(list(all)?.map(Pattern::Any)),
+            Expression::Or(all) => {
+                let each: Vec<_> = all
+                    .iter()
+                    .map(|one| match one {
+                        Expression::Comparison(comparison) => any_of(comparison),
+                        _ => None,
+                    })
+                    .collect::<Option<_>>()?;
+                any(each.into_iter().map(Some))
+            }
             Expression::Observation(_) => None,
         },
         // One observation each, any of which matches.
-        Expression::Or(all) => {
-            let mut any = Vec::with_capacity(all.len());
-            for one in all {
-                match simple(one)? {
-                    Ok(Pattern::One(observable)) => any.push(observable),
-                    Ok(Pattern::Any(more)) => any.extend(more),
-                    Ok(_) => return None,
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            any.sort();
-            Some(Ok(Pattern::Any(any)))
-        }
+        Expression::Or(all) => any(all.iter().map(simple)),
         _ => None,
     }
+}
+
+/// What any of `patterns` looks for, if each is for one observable or any of several.
+fn any(
+    patterns: impl Iterator<Item = Option<Result<Pattern, ObservableError>>>,
+) -> Option<Result<Pattern, ObservableError>> {
+    let mut any = Vec::new();
+    for pattern in patterns {
+        match pattern? {
+            Ok(Pattern::One(observable)) => any.push(observable),
+            Ok(Pattern::Any(more)) => any.extend(more),
+            Ok(_) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    any.sort();
+    Some(Ok(Pattern::Any(any)))
+}
+
+/// One observable, or any of those that `IN` names.
+fn any_of(comparison: &Comparison) -> Option<Result<Pattern, ObservableError>> {
+    if comparison.operator != Operator::In {
+        return Some(equality(comparison)?.map(Pattern::One));
+    }
+    let mut all = comparison.observables().filter(|_| !comparison.turned())?;
+    all.sort();
+    Some(Ok(match <[Observable; 1]>::try_from(all) {
+        Ok([one]) => Pattern::One(one),
+        Err(all) => Pattern::Any(all),
+    }))
 }
 
 /// The observables of a list of comparisons for equality; none if one of them is anything else.
@@ -130,6 +163,28 @@ fn list(all: &[Expression]) -> Option<Result<Vec<Observable>, ObservableError>> 
         list.sort();
         list
     }))
+}
+
+impl Comparison {
+    /// The observables that it compares with for equality: any of them makes it hold, or the absence of all does if it is
+    /// [`Self::turned`]. None if it compares in another way, or with what is no value of a known kind.
+    pub fn observables(&self) -> Option<Vec<Observable>> {
+        let all: Vec<_> = self.equals().collect::<Result<_, _>>().ok()?;
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// Whether it holds where what it compares with is not.
+    pub fn turned(&self) -> bool {
+        self.negated != (self.operator == Operator::Unequal)
+    }
+
+    /// Each value that it compares with for equality; nothing if it compares in another way, or the path is not known.
+    fn equals(&self) -> impl Iterator<Item = Result<Observable, ObservableError>> {
+        let equal = matches!(self.operator, Operator::Equal | Operator::Unequal | Operator::In);
+        let kind = ObservableKind::of_path(&self.path).filter(|_| equal);
+        kind.into_iter()
+            .flat_map(|kind| self.values.iter().map(move |value| Observable::lenient(kind, value)))
+    }
 }
 
 /// The observable that a comparison for equality names, if its path is known.
@@ -157,8 +212,10 @@ fn account(all: &[Expression]) -> Option<Result<Observable, ObservableError>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::indicator::StixObject;
 
     fn key(text: &str) -> String {
         Pattern::parse(text).unwrap().key()
@@ -187,6 +244,64 @@ mod tests {
         assert!(matches!(Pattern::parse(a), Ok(Pattern::Any(list)) if list.len() == 2));
         let and = "[file:name='x' AND file:path='/y']";
         assert!(matches!(Pattern::parse(and), Ok(Pattern::All(list)) if list.len() == 2));
+    }
+
+    #[test]
+    fn any_of_a_set_is_what_it_is_with_or_between_and_the_text_stays() {
+        let set = "[domain-name:value IN ('b.example', 'A.example')]";
+        let or = "[domain-name:value='a.example' OR domain-name:value='b.example']";
+        assert_eq!(Pattern::parse(set), Pattern::parse(or));
+        assert!(matches!(Pattern::parse(set), Ok(Pattern::Any(list)) if list.len() == 2));
+        assert_eq!(key("[process:name IN ('x')]"), "process x");
+        assert_eq!(
+            key("[domain-name:value='a.example' OR process:name IN ('x','y')] OR [process:name IN ('z')]"),
+            "domain a.example OR process x OR process y OR process z"
+        );
+        // Signed patterns stay readable: a set with a value that is none of its kind is no error, and the others count.
+        for (text, observables) in [
+            ("[domain-name:value IN ('a.example', 'nodot')]", 1),
+            ("[domain-name:value='nodot' OR domain-name:value IN ('a.example', 'b.example')]", 2),
+            ("[domain-name:value IN ('a.example')] OR [domain-name:value='nodot']", 1),
+            ("[domain-name:value NOT IN ('a.example', 'b.example')]", 0),
+            ("[file:name='x' AND domain-name:value IN ('a.example', 'b.example')]", 3),
+            ("[x:y IN ('a.example')]", 0),
+        ] {
+            let pattern = Pattern::parse(text).unwrap();
+            assert!(matches!(pattern, Pattern::Tree(_)), "{text}");
+            assert_eq!(
+                (pattern.key(), pattern.observables().len()),
+                (format!("pattern {text}"), observables)
+            );
+        }
+        let indicator = json!({
+            "type": "indicator", "spec_version": "2.1", "id": "indicator--0c1d54a9-5b0e-4a61-a2f3-7be29d4ec0d7",
+            "created": "2026-01-02T03:04:05.000Z", "modified": "2026-01-02T03:04:05.000Z",
+            "valid_from": "2026-01-02T03:04:05Z", "pattern_type": "stix", "pattern": set,
+        });
+        let object = StixObject::parse(indicator).unwrap();
+        assert_eq!(object.get("pattern").and_then(serde_json::Value::as_str), Some(set));
+        assert!(String::from_utf8(object.to_canonical()).unwrap().contains(set));
+    }
+
+    #[test]
+    fn a_comparison_says_what_it_names_and_whether_its_absence_is_meant() {
+        let of = |text: &str| {
+            let tree = Expression::parse(text).unwrap();
+            let one = tree.comparisons()[0];
+            (one.observables().map_or(0, |all| all.len()), one.turned())
+        };
+        for (text, expected) in [
+            ("[domain-name:value = 'a.example']", (1, false)),
+            ("[domain-name:value != 'a.example']", (1, true)),
+            ("[domain-name:value NOT = 'a.example']", (1, true)),
+            ("[domain-name:value NOT != 'a.example']", (1, false)),
+            ("[domain-name:value NOT IN ('a.example', 'b.example')]", (2, true)),
+            ("[domain-name:value IN ('a.example', 'nodot')]", (0, false)),
+            ("[domain-name:value LIKE 'a.example']", (0, false)),
+            ("[x:y = 'a.example']", (0, false)),
+        ] {
+            assert_eq!(of(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use hedgerow_protocol::{
-    indicator::{Observable, ObservableKind as K, StixObject},
+    indicator::{Observable, ObservableKind as K, StixObject, defang::MARKS},
     time::Timestamp,
 };
 
@@ -58,9 +58,10 @@ const fn is_hash(kind: K) -> bool {
 }
 
 fn is_defanged(word: &str) -> bool {
-    let marks = ["[.]", "(.)", "[.", ".]", "[dot]", "(dot)", "[at]", "(at)", "[@]", "[:]", "[://]", "{.}"];
+    // All but the escape `\.`, which paths have too.
+    let mut marks = MARKS.iter().map(|(mark, _)| *mark).filter(|mark| mark.contains(['[', '(', '{', ']']));
     let head = word.get(..4).is_some_and(|h| h.eq_ignore_ascii_case("hxxp"));
-    word.contains('.') && (head || marks.iter().any(|m| word.contains(m))) || word.contains("[dot]")
+    word.contains('.') && (head || marks.any(|mark| word.contains(mark))) || word.contains("[dot]")
 }
 
 /// A word without the marks that a sentence puts around it.
