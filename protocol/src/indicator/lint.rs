@@ -4,9 +4,10 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use super::{
     observable::{Observable, ObservableKind},
+    people::{Nobody, People},
     stix::StixObject,
     tlp::Tlp,
-    warning::{Nobody, People, WarningLists},
+    warning::WarningLists,
 };
 
 mod range;
@@ -214,8 +215,12 @@ fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static
 fn harmful(object: &StixObject, checks: &Checks<'_>) -> Option<&'static str> {
     let observables = observables(object);
     let known = |text: &str| checks.people.speaks_of_one(text);
-    // In whatever it says, a pattern that is not understood included.
-    if observables.iter().any(|o| known(o.value())) || object.says().any(known) {
+    // In whatever it says, a pattern that is not understood included. What it looks for stands in its pattern, mostly in
+    // the same spelling.
+    let said = object.said();
+    let unsaid = |o: &&Observable| !said.iter().any(|(_, text)| text.contains(o.value()));
+    if said.iter().any(|(_, text)| known(text)) || observables.iter().filter(unsaid).any(|o| known(o.value()))
+    {
         return Some("it names somebody whose incidents are in this vault");
     }
     observables.iter().find_map(unsuitable)
@@ -278,6 +283,12 @@ fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
     if draft.texts().any(personal) {
         return Some(
             "its name or description holds what may be a person's phone number or e-mail address".into(),
+        );
+    }
+    if draft.said().iter().any(|(_, text)| checks.people.may_speak_of_one(text)) {
+        return Some(
+            "it holds a word by which somebody in this vault is known, and others may be; it must not speak of her"
+                .into(),
         );
     }
     if draft.revoked() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{indicator::warning::Terms, time::Timestamp};
+use crate::{indicator::people::Terms, time::Timestamp};
 
 fn draft(value: &str, description: Option<&str>) -> StixObject {
     let at = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
@@ -121,6 +121,34 @@ fn what_names_somebody_in_the_vault_is_refused_whoever_confirms_it() {
     // A partner was asked about the address and confirmed it.
     assert_eq!(objection(&draft("someone@mail.example", None), &checks), None);
     assert!(objection(&draft("10.0.0.1", None), &checks).is_some());
+}
+
+#[test]
+fn a_word_that_may_be_somebodys_name_is_asked_about_before_it_leaves() {
+    let mut people = Terms::default();
+    people.add(&Terms::keys_of_contact("Maria"));
+    let checks = Checks { people: &people, ..Checks::default() };
+    let object = draft("evil.example", Some("sent to Maria"));
+    for (confirmed, passed) in [(false, 0), (true, 1)] {
+        let (linted, found) = lint_against(vec![object.clone()], Tlp::Green, confirmed, &checks);
+        assert_eq!((linted.into_objects().len(), found.refused.len(), found.warnings.len()), (passed, 0, 1));
+    }
+    // What others publish is not held for it.
+    assert_eq!(objection(&object, &checks), None);
+}
+
+#[test]
+fn what_a_pattern_looks_for_is_known_in_its_normal_spelling_too() {
+    let mut people = Terms::default();
+    people.add(&Terms::keys("jane@mail.example"));
+    let checks = Checks { people: &people, ..Checks::default() };
+    let mut object = draft("evil.example", None).to_value();
+    for pattern in
+        ["[email-addr:value = 'jane[at]mail[.example']", "[email-addr:value = 'jane@mail.example']"]
+    {
+        object["pattern"] = serde_json::json!(pattern);
+        assert!(objection(&StixObject::parse(object.clone()).unwrap(), &checks).is_some(), "{pattern}");
+    }
 }
 
 #[test]
