@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use super::{
     observable::{Observable, ObservableKind},
     people::{Nobody, People},
+    personal,
     stix::StixObject,
     tlp::Tlp,
     warning::WarningLists,
@@ -280,10 +281,8 @@ fn reserved(name: &str) -> Option<&'static str> {
 
 /// What a person should look at: it may be about somebody rather than an attack, or block what many use.
 fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
-    if draft.texts().any(personal) {
-        return Some(
-            "its name or description holds what may be a person's phone number or e-mail address".into(),
-        );
+    if let Some(reason) = personal::asked(draft) {
+        return Some(reason.to_owned());
     }
     if draft.said().iter().any(|(_, text)| checks.people.may_speak_of_one(text)) {
         return Some(
@@ -310,22 +309,4 @@ fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
         return Some("what was seen on a device may say whose it is".into());
     }
     None
-}
-
-/// An e-mail address, or a run of eight or more digits written as phone numbers are.
-fn personal(text: &str) -> bool {
-    let address = text.split_whitespace().any(|word| {
-        word.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.'))
-    });
-    let phone = text.split(|c: char| !(c.is_ascii_digit() || "+-() .".contains(c))).any(|run| {
-        let digits = run.chars().filter(char::is_ascii_digit).count();
-        let dotted = run.contains('.');
-        (8..=15).contains(&digits) && !dotted && (run.contains('+') || run.contains(['-', ' ']))
-    });
-    address || phone && !looks_like_date(text)
-}
-
-/// Dates such as 2021-07-18 are digits and hyphens too.
-fn looks_like_date(text: &str) -> bool {
-    text.split_whitespace().any(|word| word.get(..10).is_some_and(|d| d.parse::<crate::time::Day>().is_ok()))
 }

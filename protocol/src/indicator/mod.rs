@@ -13,6 +13,7 @@ mod numbers;
 pub mod observable;
 pub mod pattern;
 pub mod people;
+mod personal;
 pub mod sealed;
 pub mod stix;
 pub mod tlp;

@@ -12,27 +12,6 @@ impl StixObject {
         ["name", "description"].into_iter().filter_map(|key| self.map.get(key)?.as_str())
     }
 
-    /// Every text that people write: name, description, what a note says, other names, and the text of what is linked.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        const TEXTS: [&str; 11] = [
-            "name",
-            "description",
-            "abstract",
-            "content",
-            "explanation",
-            "contact_information",
-            "display_name",
-            "statement",
-            "objective",
-            "aliases",
-            "authors",
-        ];
-        TEXTS.into_iter().filter_map(|key| self.map.get(key)).flat_map(|value| {
-            let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            value.as_str().into_iter().chain(list.iter().filter_map(Value::as_str))
-        })
-    }
-
     /// Every text in it that says something, with the key that it stands under: all but ids, times and the words of closed
     /// and open vocabularies. A number that is long enough to mean somebody is one.
     pub fn said(&self) -> Vec<(&str, Cow<'_, str>)> {
