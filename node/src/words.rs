@@ -4,11 +4,9 @@
 //! Persian and Arabic forms of a letter and their digits too. Split at what is neither letter nor digit. Scripts that put
 //! no spaces between words give every character, and every two that follow each other.
 
+use hedgerow_protocol::script::{is_dense, one_form};
 use icu_normalizer::DecomposingNormalizerBorrowed;
-use icu_properties::{
-    CodePointMapData,
-    props::{GeneralCategory, Script},
-};
+use icu_properties::{CodePointMapData, props::GeneralCategory};
 
 /// Calls `each` with every word of a text to be found. A word may come several times.
 pub(crate) fn words(text: &str, mut each: impl FnMut(&str)) {
@@ -37,19 +35,17 @@ fn split(text: &str, each: &mut impl FnMut(&str), singly: bool) {
         return;
     }
     let folded = fold(text);
-    let scripts = CodePointMapData::<Script>::new();
     for part in folded.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
-        let dense = |c: char| !c.is_ascii() && is_dense(scripts.get(c));
-        if !part.contains(dense) {
+        if !part.contains(is_dense) {
             each(part);
             continue;
         }
         let mut rest = part;
         while let Some(first) = rest.chars().next() {
-            let run = rest.find(|c| dense(c) != dense(first)).unwrap_or(rest.len());
+            let run = rest.find(|c| is_dense(c) != is_dense(first)).unwrap_or(rest.len());
             let (run, after) = rest.split_at(run);
             rest = after;
-            if dense(first) { pairs(run, each, singly) } else { each(run) }
+            if is_dense(first) { pairs(run, each, singly) } else { each(run) }
         }
     }
 }
@@ -66,20 +62,6 @@ fn pairs(run: &str, each: &mut impl FnMut(&str), singly: bool) {
             run.get(from..to).into_iter().for_each(&mut *each);
         }
     }
-}
-
-const fn is_dense(script: Script) -> bool {
-    matches!(
-        script,
-        Script::Han
-            | Script::Hiragana
-            | Script::Katakana
-            | Script::Thai
-            | Script::Lao
-            | Script::Khmer
-            | Script::Myanmar
-            | Script::Tibetan
-    )
 }
 
 fn fold(text: &str) -> String {
@@ -108,12 +90,9 @@ fn fold(text: &str) -> String {
 /// Letters and digits of Arabic script that are typed in several ways.
 fn letter(c: char) -> Option<char> {
     Some(match c {
-        'ی' | 'ى' => 'ي',
-        'ک' => 'ك',
-        'ة' | 'ە' => 'ه',
         '\u{660}'..='\u{669}' => char::from_digit(u32::from(c) - 0x660, 10)?,
         '\u{6f0}'..='\u{6f9}' => char::from_digit(u32::from(c) - 0x6f0, 10)?,
-        _ => return None,
+        _ => return one_form(c),
     })
 }
 

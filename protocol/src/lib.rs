@@ -8,6 +8,7 @@
 
 pub mod id;
 pub mod limits;
+pub mod script;
 pub mod time;
 
 pub mod codec;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use hedgerow_protocol::facet::FacetTable;
+use hedgerow_protocol::{facet::FacetTable, indicator::Key};
 use zeroize::Zeroizing;
 
 use super::lint::PeopleHeld;
@@ -163,7 +163,7 @@ impl Node {
 
     /// What the person of a record is known by, as far as somebody has asked. A record that does not read is erased and
     /// replaced all the same.
-    fn known_by(&self, people: &PeopleHeld<'_>, number: RecordNumber) -> Vec<u64> {
+    fn known_by(&self, people: &PeopleHeld<'_>, number: RecordNumber) -> Vec<Key> {
         let body = people.asked().then(|| self.records.body(number).ok().flatten()).flatten();
         body.and_then(|body| people.keys(&body).ok()).unwrap_or_default()
     }

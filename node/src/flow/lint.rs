@@ -2,27 +2,29 @@
 //! the people of this vault (docs/indicators.md).
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hedgerow_protocol::indicator::{Checks, Terms, WarningError, WarningLists};
-use serde::{Deserialize, Serialize};
+use hedgerow_protocol::indicator::{Checks, Key, Terms, WarningLists};
 
 use super::intake;
-use crate::{error::NodeError, form::RecordForm, node::Node, store::RecordNumber};
+use crate::{error::NodeError, node::Node, store::RecordNumber};
 
-/// Largest warning list, in bytes, and most files of a folder.
-const LIST_BYTES: u64 = 64 * 1024 * 1024;
-const FILES: usize = 2000;
+mod contacts;
+mod lists;
+
+use contacts::keys;
+use lists::InUse;
+pub use lists::ListsRead;
+
 /// Records read at a time.
 const PAGE: usize = 500;
 
 /// What is kept at hand between two lints.
 #[derive(Default)]
 pub(crate) struct Known {
-    lists: Mutex<Option<(PathBuf, Arc<WarningLists>)>>,
+    lists: Mutex<Option<InUse>>,
     /// Read from all records when it is first asked for, then kept in step with each change of one.
     people: Mutex<Option<Arc<Terms>>>,
 }
@@ -37,37 +39,23 @@ impl PeopleHeld<'_> {
     }
 
     /// What a record is known by; nothing as long as nobody has asked.
-    pub(super) fn keys(&self, body: &[u8]) -> Result<Vec<u64>, NodeError> {
+    pub(super) fn keys(&self, body: &[u8]) -> Result<Vec<Key>, NodeError> {
         if self.asked() { Ok(keys(&intake::read(body)?)) } else { Ok(Vec::new()) }
     }
 
     /// A record came.
-    pub(super) fn add(&mut self, keys: &[u64]) {
+    pub(super) fn add(&mut self, keys: &[Key]) {
         if let Some(people) = &mut *self.0 {
             Arc::make_mut(people).add(keys);
         }
     }
 
     /// A record went.
-    pub(super) fn remove(&mut self, keys: &[u64]) {
+    pub(super) fn remove(&mut self, keys: &[Key]) {
         if let Some(people) = &mut *self.0 {
             Arc::make_mut(people).remove(keys);
         }
     }
-}
-
-/// What a folder of warning lists came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListsRead {
-    /// The folder, if one is set.
-    pub folder: Option<PathBuf>,
-    /// Lists read.
-    pub lists: usize,
-    /// Their entries.
-    pub entries: usize,
-    /// Files that were not read, and why.
-    pub skipped: Vec<(String, String)>,
 }
 
 /// Both, while they are asked.
@@ -89,42 +77,38 @@ impl Node {
         if let Some(folder) = change {
             if let Some(folder) = &folder {
                 // Read first: a folder that cannot be read is not set.
-                read_lists(folder)?;
+                lists::report(folder)?;
             }
             self.settings.put_warning_lists(folder.as_deref())?;
             *self.known.lists.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         match self.settings.warning_lists()? {
-            Some(folder) => Ok(read_lists(&folder)?.1),
+            Some(folder) => lists::report(&folder),
             None => Ok(ListsRead::default()),
         }
     }
 
-    /// What a lint is held against before publishing.
+    /// What a lint is held against before publishing, the lists as their files are now.
     pub(crate) fn lint_held(&self) -> Result<Held, NodeError> {
-        Ok(Held { lists: self.lists()?, people: self.people()? })
+        Ok(Held { lists: self.lists(true)?, people: self.people()? })
     }
 
     /// The same for what comes in, without the warning lists if they cannot be read.
     pub(crate) fn lint_incoming(&self) -> Result<Held, NodeError> {
-        let lists = self.lists().unwrap_or_else(|error| {
+        let lists = self.lists(false).unwrap_or_else(|error| {
             tracing::warn!(%error, "what came in was not held against the warning lists");
             Arc::default()
         });
         Ok(Held { lists, people: self.people()? })
     }
 
-    fn lists(&self) -> Result<Arc<WarningLists>, NodeError> {
+    fn lists(&self, at_once: bool) -> Result<Arc<WarningLists>, NodeError> {
         let Some(folder) = self.settings.warning_lists()? else { return Ok(Arc::default()) };
         let mut held = self.known.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*held {
-            Some((path, lists)) if *path == folder => Ok(Arc::clone(lists)),
-            _ => {
-                let lists = Arc::new(read_lists(&folder)?.0);
-                *held = Some((folder, Arc::clone(&lists)));
-                Ok(lists)
-            }
+        if let Some(in_use) = held.as_mut().filter(|lists| lists.are_of(&folder)) {
+            return Ok(in_use.now(at_once));
         }
+        Ok(held.insert(InUse::read(folder)?).now(false))
     }
 
     /// To be held while records change.
@@ -151,81 +135,12 @@ impl Node {
     }
 }
 
-/// Everything by which a record's person may be known. The narrative is not: the attacker stands in it too.
-fn keys(form: &RecordForm) -> Vec<u64> {
-    let mut keys = Terms::keys(&form.person);
-    let mut remember = |text: &str| keys.extend(Terms::keys(text));
-    remember(&form.reference);
-    for part in form.contacts.split([',', ';', '\n', '|', '/']) {
-        let words: Vec<&str> = part.split_whitespace().collect();
-        // One plain word is as likely "WhatsApp" as a name.
-        if words.len() > 1 || part.contains(|c: char| c == '@' || c.is_ascii_digit()) {
-            remember(part);
-        }
-        words.iter().filter(|w| w.contains('@')).for_each(|w| remember(w));
-    }
-    keys
-}
-
-/// Every `*.json` of a folder, and every `list.json` one folder down, as MISP's repository has them.
-fn read_lists(folder: &Path) -> Result<(WarningLists, ListsRead), NodeError> {
-    let unreadable = |e: std::io::Error| {
-        NodeError::input(format!("the warning lists in {} cannot be read: {e}", folder.display()))
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
-            files.push(path.join("list.json"));
-        } else if path.extension().is_some_and(|e| e == "json") {
-            files.push(path);
-        }
-    }
-    files.retain(|path| path.is_file());
-    files.sort();
-    let mut lists = WarningLists::default();
-    let mut read = ListsRead { folder: Some(folder.to_owned()), ..ListsRead::default() };
-    for path in files.iter().take(FILES) {
-        let short = path.strip_prefix(folder).unwrap_or(path).display().to_string();
-        let small = fs::metadata(path).is_ok_and(|m| m.len() <= LIST_BYTES);
-        let bytes = small.then(|| fs::read(path).ok()).flatten();
-        match bytes.map(|bytes| lists.add(&bytes)) {
-            Some(Ok(())) => {}
-            Some(Err(WarningError::TooMany)) => return Err(NodeError::input(WarningError::TooMany)),
-            Some(Err(why)) => read.skipped.push((short, why.to_string())),
-            None => read.skipped.push((short, "it cannot be read, or is larger than 64 MiB".into())),
-        }
-    }
-    (read.lists, read.entries) = lists.size();
-    if read.lists == 0 {
-        return Err(NodeError::input(format!("there is no warning list in {}", folder.display())));
-    }
-    Ok((lists, read))
-}
-
 #[cfg(test)]
 mod tests {
     use hedgerow_protocol::indicator::People as _;
 
     use super::*;
-
-    #[test]
-    fn a_record_is_known_by_its_person_reference_and_contacts_and_not_by_its_story() {
-        let mut terms = Terms::default();
-        let form: RecordForm = serde_json::from_str(
-            r#"{"day":"2025-01-01","tactic":"T01","person":"p-0017","reference":"CASE-9",
-                "contacts":"Jane Roe, WhatsApp; jane@mail.example\n+1 416 555 0100",
-                "narrative":"a message from evil.example"}"#,
-        )
-        .unwrap();
-        terms.add(&keys(&form));
-        for text in ["for p-0017", "case-9", "jane roe wrote", "jane@mail.example", "+14165550100"] {
-            assert!(terms.speaks_of_one(text), "{text}");
-        }
-        for text in ["evil.example", "seen on WhatsApp", "jane"] {
-            assert!(!terms.speaks_of_one(text), "{text}");
-        }
-    }
+    use crate::form::RecordForm;
 
     #[test]
     fn who_is_in_the_vault_is_known_as_soon_as_records_change() {

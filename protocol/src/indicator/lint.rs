@@ -1,17 +1,21 @@
 //! Lint: what must not be published, and what a person should look at first (docs/indicators.md).
 
-use std::{
-    borrow::Cow,
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::LazyLock,
-};
+use std::{borrow::Cow, sync::LazyLock};
 
 use super::{
     observable::{Observable, ObservableKind},
+    people::{Nobody, People},
+    personal,
     stix::StixObject,
     tlp::Tlp,
-    warning::{Nobody, People, WarningLists},
+    warning::WarningLists,
 };
+
+mod range;
+#[cfg(test)]
+mod tests;
+
+use range::not_public;
 
 /// Hosts that so many people use that blocking them harms more than it helps. A host beneath one of them is
 /// not stopped: attackers rent those.
@@ -209,8 +213,12 @@ fn refusal(draft: &StixObject, tlp: Tlp, checks: &Checks<'_>) -> Option<&'static
 fn harmful(object: &StixObject, checks: &Checks<'_>) -> Option<&'static str> {
     let observables = observables(object);
     let known = |text: &str| checks.people.speaks_of_one(text);
-    // In whatever it says, a pattern that is not understood included.
-    if observables.iter().any(|o| known(o.value())) || object.says().any(known) {
+    // In whatever it says, a pattern that is not understood included. What it looks for stands in its pattern, mostly in
+    // the same spelling.
+    let said = object.said();
+    let unsaid = |o: &&Observable| !said.iter().any(|(_, text)| text.contains(o.value()));
+    if said.iter().any(|(_, text)| known(text)) || observables.iter().filter(unsaid).any(|o| known(o.value()))
+    {
         return Some("it names somebody whose incidents are in this vault");
     }
     observables.iter().find_map(unsuitable)
@@ -226,20 +234,15 @@ fn observables(object: &StixObject) -> Cow<'_, [Observable]> {
 
 fn unsuitable(observable: &Observable) -> Option<&'static str> {
     match observable.kind() {
-        ObservableKind::Ipv4 => observable.value().parse().ok().and_then(private_v4),
-        ObservableKind::Ipv6 => observable.value().parse().ok().and_then(private_v6),
+        ObservableKind::Ipv4 | ObservableKind::Ipv6 => observable.value().parse().ok().and_then(not_public),
         ObservableKind::Domain => host(observable.value()),
         ObservableKind::Url => {
             let bare = observable.value().split_once("://").is_some_and(|(_, rest)| {
                 rest.trim_end_matches('/').split_once('/').is_none() && !rest.contains('?')
             });
             let host_name = observable.host()?;
-            let plain = host_name.trim_matches(['[', ']']);
-            if let Ok(v4) = plain.parse() {
-                return private_v4(v4);
-            }
-            if let Ok(v6) = plain.parse() {
-                return private_v6(v6);
+            if let Ok(address) = host_name.trim_matches(['[', ']']).parse() {
+                return not_public(address);
             }
             // A page on a widely used host can be an attack; the host itself is not.
             if bare { host(&host_name) } else { reserved(&host_name) }
@@ -273,40 +276,15 @@ fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.contains(&top).then_some("this name is not on the Internet")
 }
 
-const NOT_PUBLIC: &str =
-    "this address is private, local or reserved: blocking it would hit people's own networks";
-
-fn private_v4(ip: Ipv4Addr) -> Option<&'static str> {
-    let [a, b, ..] = ip.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let public = !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_broadcast()
-        || ip.is_documentation()
-        || a == 0
-        || a >= 240
-        || shared);
-    (!public).then_some(NOT_PUBLIC)
-}
-
-fn private_v6(ip: Ipv6Addr) -> Option<&'static str> {
-    let [head, next, ..] = ip.segments();
-    let public = !(ip.is_loopback()
-        || ip.is_unspecified()
-        || ip.is_multicast()
-        || head & 0xfe00 == 0xfc00
-        || head & 0xffc0 == 0xfe80
-        || (head == 0x2001 && next == 0xdb8));
-    (!public).then_some(NOT_PUBLIC)
-}
-
 /// What a person should look at: it may be about somebody rather than an attack, or block what many use.
 fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
-    if draft.texts().any(personal) {
+    if let Some(reason) = personal::asked(draft) {
+        return Some(reason.to_owned());
+    }
+    if draft.said().iter().any(|(_, text)| checks.people.may_speak_of_one(text)) {
         return Some(
-            "its name or description holds what may be a person's phone number or e-mail address".into(),
+            "it holds a word by which somebody in this vault is known, and others may be; it must not speak of her"
+                .into(),
         );
     }
     if draft.revoked() {
@@ -328,139 +306,4 @@ fn warning(draft: &StixObject, checks: &Checks<'_>) -> Option<String> {
         return Some("what was seen on a device may say whose it is".into());
     }
     None
-}
-
-/// An e-mail address, or a run of eight or more digits written as phone numbers are.
-fn personal(text: &str) -> bool {
-    let address = text.split_whitespace().any(|word| {
-        word.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.'))
-    });
-    let phone = text.split(|c: char| !(c.is_ascii_digit() || "+-() .".contains(c))).any(|run| {
-        let digits = run.chars().filter(char::is_ascii_digit).count();
-        let dotted = run.contains('.');
-        (8..=15).contains(&digits) && !dotted && (run.contains('+') || run.contains(['-', ' ']))
-    });
-    address || phone && !looks_like_date(text)
-}
-
-/// Dates such as 2021-07-18 are digits and hyphens too.
-fn looks_like_date(text: &str) -> bool {
-    text.split_whitespace().any(|word| word.get(..10).is_some_and(|d| d.parse::<crate::time::Day>().is_ok()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{indicator::warning::Terms, time::Timestamp};
-
-    fn draft(value: &str, description: Option<&str>) -> StixObject {
-        let at = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
-        StixObject::indicator(&Observable::guess(value).unwrap(), None, description, at)
-    }
-
-    fn verdict(value: &str, description: Option<&str>, tlp: Tlp) -> &'static str {
-        let (linted, found) = lint(vec![draft(value, description)], tlp, false);
-        match (found.refused.len(), found.warnings.len(), linted.into_objects().len()) {
-            (1, 0, 0) => "refused",
-            (0, 1, 0) => "warned",
-            (0, 0, 1) => "passed",
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_would_harm_people_is_refused_and_a_true_host_beneath_passes() {
-        for value in [
-            "google.com",
-            "www.facebook.com",
-            "https://google.com/",
-            "10.1.2.3",
-            "127.0.0.1",
-            "192.0.2.1",
-            "100.64.0.1",
-            "fe80::1",
-            "2001:db8::1",
-            "printer.local",
-            "http://192.168.1.1/a",
-        ] {
-            assert_eq!(verdict(value, None, Tlp::Green), "refused", "{value}");
-        }
-        for value in
-            ["evil.duckdns.org", "https://google.com/amp/s/evil.example", "198.18.0.1", "evil.example"]
-        {
-            assert_eq!(verdict(value, None, Tlp::Green), "passed", "{value}");
-        }
-    }
-
-    #[test]
-    fn what_may_be_a_person_is_asked_about() {
-        assert_eq!(verdict("someone@mail.example", None, Tlp::Green), "warned");
-        assert_eq!(verdict("duckdns.org", None, Tlp::Green), "warned");
-        assert_eq!(verdict("evil.example", Some("sent to jane@mail.example"), Tlp::Green), "warned");
-        assert_eq!(verdict("evil.example", Some("call +1 416 555 0100"), Tlp::Green), "warned");
-        assert_eq!(verdict("evil.example", Some("seen 2021-07-18 in a message"), Tlp::Green), "passed");
-        let (linted, _) = lint(vec![draft("someone@mail.example", None)], Tlp::Green, true);
-        assert_eq!(linted.into_objects().len(), 1);
-    }
-
-    #[test]
-    fn what_names_somebody_in_the_vault_is_refused_whoever_confirms_it() {
-        let mut people = Terms::default();
-        people.add(&Terms::keys("jane@mail.example"));
-        people.add(&Terms::keys("Jane Roe"));
-        let mut lists = WarningLists::default();
-        lists
-            .add(br#"{"name":"Top","type":"hostname","matching_attributes":[],"list":["top.example"]}"#)
-            .unwrap();
-        let checks = Checks { lists: &lists, people: &people, sealed: false };
-        for (value, description, refused, warned) in [
-            ("jane@mail.example", None, 1, 0),
-            ("evil.example", Some("sent to Jane Roe"), 1, 0),
-            ("https://evil.example/?to=jane@mail.example", None, 1, 0),
-            ("top.example", None, 0, 1),
-            ("evil.top.example", None, 0, 0),
-        ] {
-            let object = draft(value, description);
-            let (_, found) = lint_against(vec![object.clone()], Tlp::Green, true, &checks);
-            assert_eq!((found.refused.len(), found.warnings.len()), (refused, warned), "{value}");
-            assert_eq!(objection(&object, &checks).is_some(), refused + warned > 0, "{value}");
-            // Revoked, it says the same.
-            let revoked = object.revoked_at(Timestamp::from_unix_seconds(1_700_000_009).unwrap());
-            assert_eq!(objection(&revoked, &checks).is_some(), refused + warned > 0, "{value}");
-        }
-        // In a pattern that is not one of values, and in whatever a program put beside what STIX has.
-        for (key, value) in [
-            ("pattern", serde_json::json!("[email-addr:value LIKE '%jane@mail.example%']")),
-            ("pattern", serde_json::json!("[file:name = 'a'] FOLLOWEDBY [x-case:who MATCHES 'Jane Roe']")),
-            ("x_case", serde_json::json!({ "notes": [{ "by": "us", "text": "for Jane Roe" }] })),
-        ] {
-            let mut object = draft("evil.example", None).to_value();
-            object[key] = value;
-            let object = StixObject::parse(object).unwrap();
-            assert!(objection(&object, &checks).is_some(), "{key}");
-        }
-        // The words of the format are nobody's name.
-        people.add(&Terms::keys("malicious-activity"));
-        people.add(&Terms::keys("indicator"));
-        let checks = Checks { lists: &lists, people: &people, sealed: false };
-        assert_eq!(objection(&draft("evil.example", None), &checks), None);
-        // A partner was asked about the address and confirmed it.
-        assert_eq!(objection(&draft("someone@mail.example", None), &checks), None);
-        assert!(objection(&draft("10.0.0.1", None), &checks).is_some());
-    }
-
-    #[test]
-    fn labels_are_made_stricter_never_freer() {
-        assert_eq!(verdict("evil.example", None, Tlp::Red), "refused");
-        let amber = vec![draft("evil.example", None).marked(Tlp::Amber)];
-        assert_eq!(lint(amber.clone(), Tlp::Green, true).1.refused.len(), 1);
-        assert_eq!(lint(amber, Tlp::Amber, true).1.refused.len(), 0);
-    }
-
-    #[test]
-    fn a_revocation_is_never_stopped_for_what_it_takes_back() {
-        let at = Timestamp::from_unix_seconds(1_700_000_009).unwrap();
-        let (linted, found) = lint(vec![draft("google.com", None).revoked_at(at)], Tlp::Green, false);
-        assert_eq!((linted.into_objects().len(), found), (1, Lint::default()));
-    }
 }

@@ -3,14 +3,10 @@
 //! A hit is a reason to look, never a refusal: attackers rent hosts beneath widely used names, and machines within the
 //! ranges of large providers. So a name is compared whole, and a true host beneath a listed suffix passes.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::IpAddr,
-};
+use std::{collections::HashMap, net::IpAddr};
 
 use regex::{RegexSet, RegexSetBuilder};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::observable::{Observable, ObservableKind as K};
 
@@ -211,109 +207,6 @@ const fn masked(bits: u128, prefix: u8) -> u128 {
     }
 }
 
-/// Who is spoken of in the vault: what a node knows of its own records, asked without being shown.
-pub trait People {
-    /// Whether `text` is, or holds, what identifies somebody in the vault: a name, a contact, a reference.
-    fn speaks_of_one(&self, text: &str) -> bool;
-}
-
-/// Nobody: for what has no vault at hand.
-pub struct Nobody;
-
-impl People for Nobody {
-    fn speaks_of_one(&self, _: &str) -> bool {
-        false
-    }
-}
-
-/// Normal forms of everything by which somebody may be known, each handed to `each`: addresses and numbers, words,
-/// and runs of up to four words. The same for what is kept and for what is asked about.
-pub fn terms(text: &str, each: &mut dyn FnMut(&str)) {
-    const RUN: usize = 4;
-    const SHORTEST: usize = 4;
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| c.is_whitespace() || ",;:()<>[]{}\"'|/=&?%\\".contains(c))
-        .map(|w| w.trim_matches(|c: char| ".!-_@#".contains(c)))
-        .filter(|w| !w.is_empty())
-        .collect();
-    for length in 1..=RUN {
-        for run in words.windows(length) {
-            let run = run.join(" ");
-            if run.chars().count() >= SHORTEST {
-                each(&run);
-            }
-        }
-    }
-    // A number is the same however it is grouped.
-    for run in lower.split(|c: char| !(c.is_ascii_digit() || "+-(). ".contains(c))) {
-        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
-        let digits = digits.trim_start_matches('0');
-        if (7..=15).contains(&digits.len()) {
-            each(digits);
-        }
-    }
-}
-
-/// What somebody is known by, each with how often: the first bytes of its SHA-256, small and no list of names.
-#[derive(Clone, Default)]
-pub struct Terms(HashMap<u64, u32>);
-
-fn short(term: &str) -> u64 {
-    Sha256::digest(term.as_bytes()).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-impl Terms {
-    /// What `text` is known by: the whole of it, since a name of several words is not its first name alone, and numbers
-    /// in it.
-    pub fn keys(text: &str) -> Vec<u64> {
-        let mut longest = String::new();
-        let mut numbers = Vec::new();
-        terms(text, &mut |term| {
-            if term.bytes().all(|b| b.is_ascii_digit()) {
-                numbers.push(short(term));
-            }
-            if term.len() > longest.len() {
-                longest = term.to_owned();
-            }
-        });
-        if !longest.is_empty() {
-            numbers.push(short(&longest));
-        }
-        numbers
-    }
-
-    /// Knows these once more.
-    pub fn add(&mut self, keys: &[u64]) {
-        for key in keys {
-            let count = self.0.entry(*key).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-
-    /// Knows these once less; what was known once is known no more.
-    pub fn remove(&mut self, keys: &[u64]) {
-        for key in keys {
-            if let Entry::Occupied(mut count) = self.0.entry(*key) {
-                match count.get().saturating_sub(1) {
-                    0 => drop(count.remove()),
-                    less => *count.get_mut() = less,
-                }
-            }
-        }
-    }
-}
-
-impl People for Terms {
-    fn speaks_of_one(&self, text: &str) -> bool {
-        let mut found = false;
-        if !self.0.is_empty() {
-            terms(text, &mut |term| found = found || self.0.contains_key(&short(term)));
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,31 +272,5 @@ mod tests {
             assert_eq!(lists.add(regex.as_bytes()), Err(WarningError::Expression), "{expression}");
         }
         assert_eq!(lists.size().0, 0);
-    }
-
-    #[test]
-    fn a_person_is_found_by_name_address_or_number_and_not_by_a_part_of_a_name() {
-        let mut people = Terms::default();
-        for known in ["Jane Q Roe", "jane@mail.example", "+1 (416) 555-0100", "@jane_roe", "CASE-2024-7"] {
-            people.add(&Terms::keys(known));
-        }
-        // Known twice, forgotten once.
-        people.add(&Terms::keys("Jane Q Roe"));
-        people.remove(&Terms::keys("Jane Q Roe"));
-        for text in [
-            "sent to Jane Q Roe on Monday",
-            "JANE@mail.example",
-            "<jane@mail.example>",
-            "call 1-416-555-0100!",
-            "twitter:jane_roe",
-            "see case-2024-7.",
-        ] {
-            assert!(people.speaks_of_one(text), "{text}");
-        }
-        people.remove(&Terms::keys("@jane_roe"));
-        assert!(!people.speaks_of_one("twitter:jane_roe"));
-        for text in ["jane", "Jane Roe", "mail.example", "evil.example", "416", ""] {
-            assert!(!people.speaks_of_one(text), "{text}");
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! What an object says, and to what it refers.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{StixObject, Tlp};
@@ -10,29 +12,9 @@ impl StixObject {
         ["name", "description"].into_iter().filter_map(|key| self.map.get(key)?.as_str())
     }
 
-    /// Every text that people write: name, description, what a note says, other names, and the text of what is linked.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        const TEXTS: [&str; 11] = [
-            "name",
-            "description",
-            "abstract",
-            "content",
-            "explanation",
-            "contact_information",
-            "display_name",
-            "statement",
-            "objective",
-            "aliases",
-            "authors",
-        ];
-        TEXTS.into_iter().filter_map(|key| self.map.get(key)).flat_map(|value| {
-            let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            value.as_str().into_iter().chain(list.iter().filter_map(Value::as_str))
-        })
-    }
-
-    /// Every text in it that says something: all but ids, times and the words of closed and open vocabularies.
-    pub fn says(&self) -> impl Iterator<Item = &str> {
+    /// Every text in it that says something, with the key that it stands under: all but ids, times and the words of closed
+    /// and open vocabularies. A number that is long enough to mean somebody is one.
+    pub fn said(&self) -> Vec<(&str, Cow<'_, str>)> {
         const STRUCTURE: [&str; 24] = [
             "type",
             "spec_version",
@@ -61,8 +43,8 @@ impl StixObject {
         ];
         let mut found = Vec::new();
         let said = self.map.iter().filter(|(key, _)| !STRUCTURE.contains(&key.as_str()));
-        said.for_each(|(_, value)| strings(value, &mut found));
-        found.into_iter()
+        said.for_each(|(key, value)| texts(key, value, &mut found));
+        found
     }
 
     /// Every id that it or a part of it refers to, but for those of TLP labels.
@@ -89,6 +71,21 @@ fn referred<'v>(map: &'v Map<String, Value>, found: &mut Vec<&'v str>) {
             }
             _ => {}
         }
+    }
+}
+
+/// Every text in a value, at any depth, with its key.
+fn texts<'v>(key: &'v str, value: &'v Value, found: &mut Vec<(&'v str, Cow<'v, str>)>) {
+    /// The least of seven digits.
+    const LONG: u64 = 1_000_000;
+    match value {
+        Value::String(text) => found.push((key, Cow::Borrowed(text))),
+        Value::Number(number) if number.as_u64().is_some_and(|number| number >= LONG) => {
+            found.push((key, Cow::Owned(number.to_string())));
+        }
+        Value::Array(list) => list.iter().for_each(|value| texts(key, value, found)),
+        Value::Object(map) => map.iter().for_each(|(key, value)| texts(key, value, found)),
+        _ => {}
     }
 }
 
