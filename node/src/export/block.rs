@@ -3,7 +3,7 @@
 //! Only domains and addresses are blocked. The host of a URL is not: one bad page is no reason to cut off a site.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fmt::Write as _,
     net::{Ipv4Addr, Ipv6Addr},
 };
@@ -46,16 +46,23 @@ pub(super) fn rpz(entries: &[&Entry], allowed: &[Allowed], now: Timestamp, out: 
     let mut text = String::from("$TTL 300\n");
     let _ = writeln!(text, "@ SOA localhost. root.localhost. {serial} 3600 600 86400 300\n@ NS localhost.");
     text.extend(rules);
-    for name in allowed.iter().filter(|a| a.kind == ObservableKind::Domain.name()).map(|a| &a.value) {
-        if !name.match_indices('.').any(|(at, _)| name.get(at + 1..).is_some_and(|n| blocked.contains(n))) {
-            continue;
-        }
+    let passed =
+        || allowed.iter().filter(|a| a.kind == ObservableKind::Domain.name()).map(|a| a.value.as_str());
+    let mut within = BTreeSet::new();
+    for name in passed() {
+        let above: Vec<&str> = name.match_indices('.').filter_map(|(at, _)| name.get(at + 1..)).collect();
+        let Some(least) = above.iter().position(|above| blocked.contains(*above)) else { continue };
+        // A name between the two comes to be by this rule, and what is beneath it is no more beneath the asterisk above
+        // (RFC 4592 section 3.3.1): it has to be blocked by itself.
+        within
+            .extend(above.iter().take(least).copied().filter(|name| !passed().any(|passed| passed == *name)));
         if name.len() <= LONGEST {
             let _ = writeln!(text, "{name} CNAME rpz-passthru.\n*.{name} CNAME rpz-passthru.");
         } else {
             out.leave_out("an allowed name is too long for a zone, and what is above it is blocked", name);
         }
     }
+    within.iter().for_each(|name| _ = writeln!(text, "{name} CNAME .\n*.{name} CNAME ."));
     out.text = text;
 }
 

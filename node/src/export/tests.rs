@@ -277,7 +277,9 @@ fn what_is_allowed_beneath_a_blocked_domain_passes_and_is_blocked_itself_nowhere
             at: now(),
         }
     };
-    let allowed = ["our.dyn.example", "ours.example", "192.0.2.7", "elsewhere.example"].map(allow);
+    let allowed =
+        ["our.dyn.example", "www.deep.dyn.example", "ours.example", "192.0.2.7", "elsewhere.example"]
+            .map(allow);
     let out = |format| export(&all, format, Audience::Anyone, &publisher(), &allowed, now());
     let zone = out(Format::Rpz);
     let rules: Vec<&str> = zone.text.lines().skip(3).collect();
@@ -292,6 +294,11 @@ fn what_is_allowed_beneath_a_blocked_domain_passes_and_is_blocked_itself_nowhere
             "*.dyn.example CNAME .",
             "our.dyn.example CNAME rpz-passthru.",
             "*.our.dyn.example CNAME rpz-passthru.",
+            "www.deep.dyn.example CNAME rpz-passthru.",
+            "*.www.deep.dyn.example CNAME rpz-passthru.",
+            // It comes to be by the rule beneath it, which would let all else beneath it pass.
+            "deep.dyn.example CNAME .",
+            "*.deep.dyn.example CNAME .",
         ]
     );
     assert_eq!((zone.written, zone.left_out[0].count), (3, 2));

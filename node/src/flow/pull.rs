@@ -21,7 +21,7 @@ use crate::{
     node::Node,
     reader::indicator::{self, misp},
     remote::{FetchError, Fetcher, taxii},
-    store::{ForeignObject, Landed, Landing, Said},
+    store::{Landed, Landing, Said},
 };
 
 /// Most rejected objects named.
@@ -278,15 +278,15 @@ impl Pull<'_> {
     fn file(&mut self, url: &Url, body: &[u8]) -> Result<(), NodeError> {
         let rows = indicator::read(body, None, self.now).map_err(NodeError::input)?;
         let (source, mut said) = (url.as_str(), Said::default());
-        let held = |node: &Node| -> Result<usize, NodeError> {
-            let of_file = |one: &ForeignObject| one.source == source && one.parts.iter().any(|p| p == WHOLE);
-            let held = node.foreign.each().filter(|one| one.as_ref().map_or(true, of_file));
-            Ok(held.collect::<Result<Vec<_>, _>>()?.len())
-        };
-        let before = held(self.node)?;
+        let mut before = Vec::new();
+        for one in self.node.foreign.each() {
+            let one = one?;
+            if one.source == source && one.parts.iter().any(|part| part == WHOLE) {
+                before.push(one.object.id().to_owned());
+            }
+        }
         self.part(source, WHOLE, &mut said, rows)?;
-        // What is new is held, too, by now; the rest of what it says was said before.
-        let still = said.of(WHOLE).saturating_sub(usize::try_from(self.report.stored).unwrap_or(usize::MAX));
+        let (before, still) = (before.len(), before.iter().filter(|id| said.has(WHOLE, id)).count());
         // A page that says that the server is being mended is no list; nor is half of one.
         if still * 2 < before && !self.from.again {
             self.report.kept = (before - still) as u64;

@@ -37,7 +37,7 @@ pub(super) enum Rule {
     Account(Box<Account>),
 }
 
-/// What is beyond ASCII, and so in one case in the automaton, is looked for by its first letter and then compared.
+/// What is beyond ASCII, and so in one case in the automaton, is looked for by how it begins and then compared.
 pub(super) struct Rest {
     /// How many bytes of what was found stand before it.
     after: usize,
@@ -119,15 +119,31 @@ fn pages(url: &str) -> Option<(Vec<String>, String)> {
 
 /// The texts by which a name behind a mark is found, in any case.
 fn begun(mark: &str, name: &str, end: &str) -> impl Iterator<Item = (String, Rest)> {
-    let first = name.chars().next().map_or(0, char::len_utf8);
     let (heads, text) = match name.is_ascii() {
         true => (vec![format!("{name}{end}")], String::new()),
-        false => (capitals(name.get(..first).unwrap_or_default()), folded(&format!("{name}{end}")).collect()),
+        false => (heads(name), folded(&format!("{name}{end}")).collect()),
     };
     let mark = mark.to_owned();
     heads
         .into_iter()
         .map(move |head| (format!("{mark}{head}"), Rest { after: mark.len(), text: text.clone() }))
+}
+
+/// The beginning of a name in every case that is not the automaton's own, as far as these are few.
+fn heads(name: &str) -> Vec<String> {
+    const MOST: usize = 16;
+    let mut heads = vec![String::new()];
+    for c in name.chars() {
+        let mut cases = capitals(c.encode_utf8(&mut [0; 4]));
+        if c == '\u{3c3}' {
+            cases.push('\u{3c2}'.to_string());
+        }
+        if heads.len().saturating_mul(cases.len()) > MOST {
+            break;
+        }
+        heads = heads.iter().flat_map(|head| cases.iter().map(move |case| format!("{head}{case}"))).collect();
+    }
+    heads
 }
 
 fn account(form: &Form, platform: &str, name: &str) -> Vec<(String, Rule)> {

@@ -11,7 +11,7 @@ mod pour;
 mod stream;
 mod text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use hedgerow_protocol::indicator::{
@@ -57,6 +57,8 @@ pub struct Matcher {
     /// Of `hxxp` as it is written, the part that is no other word.
     schemes: [memmem::Finder<'static>; 2],
     skipped: Vec<usize>,
+    /// Places of the same value beside its first.
+    again: HashMap<usize, Vec<usize>>,
 }
 
 /// How values are defanged within text: by marks that open with a bracket, and in their scheme. What ends with one, or is
@@ -71,10 +73,20 @@ impl Matcher {
     pub fn new(observables: &[&Observable]) -> Result<Self, TooMany> {
         let (mut texts, mut needles, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         let (mut pages, mut heads) = (HashMap::<_, Vec<usize>>::new(), HashSet::new());
+        // What many say is looked for once.
+        let (mut first, mut again) = (HashMap::new(), HashMap::<usize, Vec<usize>>::new());
         for (which, observable) in observables.iter().enumerate() {
             let sought = boundary::needles(observable);
             if sought.whole.is_empty() && sought.pages.is_none() {
                 skipped.push(which);
+                continue;
+            }
+            match first.entry(*observable) {
+                Entry::Occupied(first) => {
+                    again.entry(*first.get()).or_default().push(which);
+                    continue;
+                }
+                Entry::Vacant(place) => _ = place.insert(which),
             }
             for (text, rule) in sought.whole {
                 texts.push(text);
@@ -106,6 +118,7 @@ impl Matcher {
             automaton,
             needles,
             pages,
+            again,
             allowed: HashMap::new(),
             fanged,
             meant: written().map(|(_, meant)| meant).collect(),
@@ -189,7 +202,11 @@ impl Matcher {
             }
         }
         all.sort_by_key(|one| one.line);
-        all.into_iter().for_each(found);
+        for one in all {
+            found(one);
+            let again = self.again.get(&one.which).into_iter().flatten();
+            again.for_each(|which| found(Sighted { which: *which, ..one }));
+        }
     }
 
     /// Text as it was meant.

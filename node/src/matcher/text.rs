@@ -84,7 +84,8 @@ impl Wide {
         let other = other_text(from, self.encoding == UTF_16LE);
         let wide = from.get(..other.unwrap_or(from.len())).unwrap_or_default();
         let (result, read, written, _) = decoder.decode_to_utf8(wide, to, last || other.is_some());
-        if other.is_some() && result == CoderResult::InputEmpty {
+        // A decoder that was told that this was all is done with.
+        if (last || other.is_some()) && result == CoderResult::InputEmpty {
             self.decoder = None;
         }
         (read, written)

@@ -113,9 +113,9 @@ impl Said {
         self.0.entry(part.to_owned()).or_default().insert(id_key(id));
     }
 
-    /// How many objects a part says.
-    pub fn of(&self, part: &str) -> usize {
-        self.0.get(part).map_or(0, HashSet::len)
+    /// Whether a part says an object.
+    pub fn has(&self, part: &str, id: &str) -> bool {
+        self.0.get(part).is_some_and(|ids| ids.contains(&id_key(id)))
     }
 }
 
@@ -162,10 +162,11 @@ impl Foreign {
             let mut parts = before.as_ref().map(|held| held.parts.clone()).unwrap_or_default();
             let said = part.filter(|part| parts.len() < PARTS && !parts.iter().any(|p| p == part));
             parts.extend(said.map(str::to_owned));
-            // Later, or under a stricter label: that needs no time of its own.
+            // Something else, later; or the same under a stricter label, which needs no time of its own.
             let fresh = before.as_ref().is_none_or(|held| {
                 let (was, is) = (held.object.modified(), object.modified());
-                was < is || (was == is && held.object.tlp() < object.tlp())
+                let stricter = held.object.tlp() < object.tlp();
+                (was < is && !object.says_the_same(&held.object)) || (was <= is && stricter)
             });
             let (entry, outcome) = match before {
                 Some(_) if !fresh && said.is_none() => {

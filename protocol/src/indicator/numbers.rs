@@ -218,7 +218,8 @@ fn dotted(text: &str, groups: &[Group<'_>]) -> usize {
     if lengths.eq([8, 4, 4, 4, 12]) && groups.iter().take(5).skip(1).all(|group| group.between == "-") {
         return 5;
     }
-    let parts = 1 + groups.iter().skip(1).take_while(|group| group.between == ".").count();
+    // No version has more parts; the rest of a longer row is looked at by itself.
+    let parts = 1 + groups.iter().skip(1).take(16).take_while(|group| group.between == ".").count();
     let part = || groups.iter().take(parts);
     let byte = |group: &Group<'_>| group.number(1..=3).is_some_and(|byte| byte < 256);
     if parts == 4 && part().all(byte) {

@@ -55,11 +55,8 @@ impl Pattern {
             return Err(PatternError::NoBrackets);
         }
         let Some(expression) = Expression::parse(text) else { return Ok(Self::Opaque(text.to_owned())) };
-        // A pattern with a set was a tree before sets were read: what of it members signed stays readable, whatever its
-        // values are.
-        let set = || expression.comparisons().iter().any(|c| c.operator == Operator::In);
         match simple(&expression) {
-            Some(Err(error)) if !set() => return Err(error.into()),
+            Some(Err(error)) if refused(&expression) => return Err(error.into()),
             Some(Ok(simple)) => return Ok(simple),
             _ => {}
         }
@@ -90,6 +87,22 @@ impl Pattern {
             Self::All(all) => join(all, " AND "),
             Self::Tree(Tree { text, .. }) | Self::Opaque(text) => format!("pattern {text}"),
         }
+    }
+}
+
+/// Whether a pattern with a wrong value was refused before sets were read, when what has a set was a tree: members take in
+/// the same batches whichever program they run.
+fn refused(expression: &Expression) -> bool {
+    let set = |one: &Expression| one.comparisons().iter().any(|c| c.operator == Operator::In);
+    match expression {
+        Expression::Or(all) => {
+            let mut until_set = all.iter().take_while(|one| !set(one)).map(simple);
+            matches!(
+                until_set.find(|one| !matches!(one, Some(Ok(Pattern::One(_) | Pattern::Any(_))))),
+                Some(Some(Err(_)))
+            )
+        }
+        one => !set(one),
     }
 }
 
@@ -272,6 +285,13 @@ mod tests {
                 (pattern.key(), pattern.observables().len()),
                 (format!("pattern {text}"), observables)
             );
+        }
+        // What was refused before sets were read still is.
+        for text in [
+            "[domain-name:value='nodot'] OR [domain-name:value IN ('a.example')]",
+            "[domain-name:value='b.example'] OR [domain-name:value='nodot'] OR [domain-name:value IN ('a.example')]",
+        ] {
+            assert!(matches!(Pattern::parse(text), Err(PatternError::Value(_))), "{text}");
         }
         let indicator = json!({
             "type": "indicator", "spec_version": "2.1", "id": "indicator--0c1d54a9-5b0e-4a61-a2f3-7be29d4ec0d7",

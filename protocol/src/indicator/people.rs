@@ -353,7 +353,10 @@ fn of_words(words: &[&str], lone: bool, keys: &mut Vec<Key>) {
     know(&mut name.split(' '));
     // Jean-Luc is also Jean Luc; an address is an address.
     let of_parts = || name.split(' ').flat_map(within);
-    if name.contains(['.', '-', '_']) && !name.contains('@') && (2..=WORDS).contains(&of_parts().count()) {
+    // The parts of `2024-07` are those of many dates.
+    let lettered = name.chars().any(char::is_alphabetic);
+    let parted = name.contains(['.', '-', '_']) && !name.contains('@');
+    if lettered && parted && (2..=WORDS).contains(&of_parts().count()) {
         know(&mut of_parts());
     }
 }

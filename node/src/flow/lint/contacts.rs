@@ -38,6 +38,7 @@ pub(super) fn keys(form: &RecordForm) -> Vec<Key> {
 /// A name, addresses and numbers, however they are mixed.
 fn of_contact(contact: &str, keys: &mut Vec<Key>) {
     let (mut name, mut digits) = (Vec::new(), Vec::new());
+    of_whole(contact, keys);
     for word in contact.split_whitespace() {
         if is_link(word) {
             of_link(word, keys);
@@ -46,6 +47,7 @@ fn of_contact(contact: &str, keys: &mut Vec<Key>) {
         for (place, side) in word.split('/').enumerate() {
             if place > 0 {
                 of_name(&mut name, keys);
+                of_digits(&mut digits, keys);
             }
             for piece in side.split([':', '：']) {
                 if piece.contains(['@', '＠']) {
@@ -54,13 +56,36 @@ fn of_contact(contact: &str, keys: &mut Vec<Key>) {
                 }
                 let (letters, numbers): (Vec<_>, Vec<_>) =
                     apart(piece).into_iter().partition(|piece| piece.contains(char::is_alphabetic));
+                // What stands after a word is another number, as of an extension.
+                if !letters.is_empty() {
+                    of_digits(&mut digits, keys);
+                }
                 name.extend(letters.into_iter().filter(|piece| !is_channel(piece)));
                 digits.extend(numbers);
             }
         }
     }
     of_name(&mut name, keys);
-    keys.extend(Terms::numbers(&digits.join(" ")));
+    of_digits(&mut digits, keys);
+}
+
+/// A name one of whose words is also one for how somebody is reached, such as `Line Hansen`.
+fn of_whole(contact: &str, keys: &mut Vec<Key>) {
+    let words: Vec<&str> = contact.split_whitespace().collect();
+    let named = |word: &str| word.chars().next().is_some_and(char::is_uppercase);
+    let channels = words.iter().filter(|word| is_channel(word)).count();
+    if words.len() > 1 && words.iter().all(|word| named(word)) && (1..words.len()).contains(&channels) {
+        keys.extend(Terms::keys_of_contact(contact));
+    }
+}
+
+/// A number in groups; of two that stand beside each other each by itself, too.
+fn of_digits(groups: &mut Vec<&str>, keys: &mut Vec<Key>) {
+    keys.extend(Terms::numbers(&groups.join(" ")));
+    if groups.len() > 1 {
+        groups.iter().for_each(|group| keys.extend(Terms::numbers(group)));
+    }
+    groups.clear();
 }
 
 fn of_name(words: &mut Vec<&str>, keys: &mut Vec<Key>) {
@@ -175,6 +200,12 @@ mod tests {
             ("https://t.example/janeroe", "see t.example/janeroe"),
             ("platform.example/jane_roe?a=b", "@jane_roe"),
             ("wa.me/14165550100", "+1 416 555 0100"),
+            ("+1 416 555 0100 ext 12", "call 416-555-0100"),
+            ("tel 5550100 fax 5550199", "fax 555-0199"),
+            ("555-0100 / 555-0199", "call 555 0100"),
+            ("5550100 5550199", "call 555-0199"),
+            ("0912 345 6789 since 2019", "0912-345-6789"),
+            ("Line Hansen", "to Line Hansen"),
             ("jane.roe77", "twitter:jane.roe77"),
         ] {
             assert_eq!(of(contacts, text), "does", "{contacts}: {text}");

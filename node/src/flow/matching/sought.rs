@@ -76,9 +76,10 @@ impl Sought {
                     Asks::Any
                 }
                 Some(Pattern::Any(any)) => {
-                    for o in any.iter().filter(|o| !allowed(o)) {
-                        all.name(o);
-                    }
+                    // They are sorted; one may be there twice.
+                    let mut any: Vec<&Observable> = any.iter().filter(|o| !allowed(o)).collect();
+                    any.dedup();
+                    any.into_iter().for_each(|o| _ = all.name(o));
                     Asks::Any
                 }
                 Some(Pattern::All(every)) => {
@@ -101,7 +102,9 @@ impl Sought {
     }
 
     fn named(&mut self, comparison: &Comparison) -> Named {
-        let observables = comparison.observables().unwrap_or_default();
+        let mut observables = comparison.observables().unwrap_or_default();
+        observables.sort();
+        observables.dedup();
         Named { which: observables.iter().map(|o| self.name(o)).collect(), turned: comparison.turned() }
     }
 

@@ -143,3 +143,15 @@ fn what_is_poured_out_gzipped_is_looked_at_unpacked() {
     pour.write_all(&packed[..packed.len() - 9]).unwrap();
     assert!(pour.end().is_err(), "what breaks off says so");
 }
+
+/// The decoder is done with at the end of the file, whether or not there is room in the block for one letter more.
+#[test]
+fn a_file_of_an_odd_length_ends_wherever_the_block_does() {
+    let value = [guess("evil.example")];
+    for fill in (1024 * 1024 - 40)..(1024 * 1024 + 4) {
+        let mut bytes = utf16(&format!("\u{feff}{}", "x".repeat(fill)), true);
+        bytes.push(b'x');
+        let (found, totals) = lines(&value, &bytes);
+        assert_eq!((found.len(), totals.lines), (0, 1), "{fill}");
+    }
+}

@@ -172,3 +172,24 @@ fn a_name_beneath_a_domain_that_is_allowed_is_no_hit() {
     // What has an indicator of its own is looked for.
     assert_eq!(look("bad.our.dyn.example"), [1]);
 }
+
+#[test]
+fn what_many_say_is_looked_for_once_and_told_for_each() {
+    let values = [guess("evil.example"), guess("other.example"), guess("evil.example")];
+    assert_eq!(
+        seen(&values, "evil.example").len(),
+        2,
+        "each of the two that say it, though it is looked for once"
+    );
+    // A name beyond ASCII is looked for by more than its first letter, in either case.
+    let tag = made(K::Hashtag, "\u{e9}t\u{e9}\u{e0}\u{e8}\u{f9}\u{e7}");
+    cases(
+        &tag,
+        &[
+            ("#\u{e9}t\u{e9}\u{e0}\u{e8}\u{f9}\u{e7}", true),
+            ("#\u{c9}T\u{c9}\u{c0}\u{c8}\u{d9}\u{c7}", true),
+            ("#\u{c9}t\u{e9}\u{c0}\u{e8}\u{f9}\u{e7}", true),
+            ("#\u{e9}t\u{e9}\u{e0}\u{e8}\u{f9}", false),
+        ],
+    );
+}

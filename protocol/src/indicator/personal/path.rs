@@ -52,6 +52,10 @@ pub(super) fn names_a_user(text: &str) -> bool {
 
 /// Whether what stands before a slash makes it the root of a file system, or what is mounted there.
 fn is_root(head: &str) -> bool {
+    // What is before a longer word than any folder has is not looked back through.
+    const FAR: usize = 300;
+    let start = (head.len().saturating_sub(FAR)..=head.len()).find(|at| head.is_char_boundary(*at));
+    let head = head.get(start.unwrap_or_default()..).unwrap_or_default();
     let apart = |c: char| c.is_whitespace() || "\"'`=(,;<>[]|".contains(c);
     let word = head.rsplit(apart).next().unwrap_or_default();
     let last = word.rsplit(['/', '\\']).next().unwrap_or_default();
