@@ -11,8 +11,8 @@ const SHORTEST: usize = 4;
 pub(super) enum Needle {
     /// Stands for the observable at a place.
     Whole(usize, Rule),
-    /// Scheme and host of URLs, which are cut out and looked up.
-    Pages,
+    /// Scheme and host of URLs, which are cut out and looked up: the place of these.
+    Pages(usize),
 }
 
 /// Where a value stands by itself.

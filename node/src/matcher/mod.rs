@@ -21,7 +21,7 @@ use hedgerow_protocol::indicator::{
 use memchr::{memchr_iter, memchr3_iter, memmem};
 
 use boundary::Needle;
-use page::pages;
+use page::{Head, pages};
 pub use pour::Pour;
 pub use stream::{StreamError, Totals, scan};
 use text::Run;
@@ -47,6 +47,8 @@ pub struct Matcher {
     automaton: AhoCorasick,
     /// Of each pattern of the automaton, what it stands for.
     needles: Vec<Needle>,
+    /// What begins with scheme and host of each URL, in each spelling.
+    heads: Vec<Head>,
     /// URLs as they are told from others, and which observables each is.
     pages: HashMap<String, Vec<usize>>,
     /// Of domains, the names beneath them that are allowed, by place of the domain.
@@ -72,7 +74,8 @@ impl Matcher {
     /// Makes ready to look for `observables`.
     pub fn new(observables: &[&Observable]) -> Result<Self, TooMany> {
         let (mut texts, mut needles, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut pages, mut heads) = (HashMap::<_, Vec<usize>>::new(), HashSet::new());
+        let (mut heads, mut spelled) = (Vec::<Head>::new(), HashMap::new());
+        let mut pages = HashMap::<_, Vec<usize>>::new();
         // What many say is looked for once.
         let (mut first, mut again) = (HashMap::new(), HashMap::<usize, Vec<usize>>::new());
         for (which, observable) in observables.iter().enumerate() {
@@ -93,13 +96,18 @@ impl Matcher {
                 needles.push(Needle::Whole(which, rule));
             }
             let Some((hosts, page)) = sought.pages else { continue };
-            pages.entry(page).or_default().push(which);
             for host in hosts {
-                if heads.insert(host.clone()) {
-                    texts.push(host);
-                    needles.push(Needle::Pages);
+                let place = *spelled.entry(host).or_insert_with_key(|host| {
+                    texts.push(host.clone());
+                    needles.push(Needle::Pages(heads.len()));
+                    heads.push(Head::default());
+                    heads.len() - 1
+                });
+                if let Some(head) = heads.get_mut(place) {
+                    head.add(&page);
                 }
             }
+            pages.entry(page).or_default().push(which);
         }
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
@@ -117,6 +125,7 @@ impl Matcher {
         Ok(Self {
             automaton,
             needles,
+            heads,
             pages,
             again,
             allowed: HashMap::new(),
@@ -230,7 +239,10 @@ impl Matcher {
                 {
                     found(*which, start);
                 }
-                Some(Needle::Pages) if !boundary::within_word(text, start) => {
+                Some(Needle::Pages(head))
+                    if self.heads.get(*head).is_some_and(|head| head.may_be(text, end))
+                        && !boundary::within_word(text, start) =>
+                {
                     let all = pages(text, start, end).filter_map(|page| self.pages.get(&page));
                     all.flatten().for_each(|which| found(*which, start));
                 }

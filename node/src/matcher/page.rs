@@ -3,6 +3,8 @@
 //! An indicator's URL has lost its default port, its fragment and what tracks people; the text still has them. So only
 //! scheme and host are looked for, and what follows is cut out, made normal by the same function and compared.
 
+use std::collections::HashSet;
+
 use hedgerow_protocol::indicator::same_page;
 
 use super::boundary::letter;
@@ -11,6 +13,34 @@ use super::boundary::letter;
 const LONGEST: usize = 4096;
 /// Most ends that one URL is tried with.
 const ENDS: usize = 8;
+
+/// The URLs that begin with one spelling of scheme and host.
+#[derive(Default)]
+pub(super) struct Head(HashSet<Box<[u8]>>);
+
+impl Head {
+    /// One more of them, as [`same_page`] spells it.
+    pub(super) fn add(&mut self, page: &str) {
+        let after = page.split_once("://").map_or("", |(_, after)| after);
+        let (url, _) = after.split_once('?').unwrap_or((after, ""));
+        let path = url.find('/').and_then(|at| url.get(at..)).unwrap_or_default();
+        self.0.insert(path.as_bytes().into());
+    }
+
+    /// Whether one of them may be what goes on at `end`. Most of a busy host's pages are told apart here, without making
+    /// them normal: a path of letters, digits and the like is so already.
+    pub(super) fn may_be(&self, text: &[u8], end: usize) -> bool {
+        let rest = text.get(end..).unwrap_or_default();
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_~/.".contains(byte);
+        let length = rest.iter().take(LONGEST).take_while(|byte| plain(byte)).count();
+        let path = rest.get(..length).unwrap_or_default();
+        let ends = rest.get(length).is_none_or(|byte| *byte <= b' ' || b"?#\"<>`".contains(byte));
+        // A dot at the end may be that of a sentence, one after a slash stands for something else.
+        let normal =
+            path.starts_with(b"/") && !path.ends_with(b".") && !path.windows(2).any(|two| two == b"/.");
+        !(ends && normal) || self.0.contains(path)
+    }
+}
 
 /// What in `text` may be the URL that begins at `start` and whose host ends at `end`, each as [`same_page`] spells it.
 pub(super) fn pages(text: &[u8], start: usize, end: usize) -> impl Iterator<Item = String> {
@@ -53,12 +83,10 @@ fn goes_on(run: &str, host: usize) -> bool {
 /// Where else the URL may end: before what closes something, or parts it from other text, as often as it is its own.
 fn ends(run: &str, host: usize) -> Vec<usize> {
     let mut before = '/';
-    let mut after = run.char_indices().skip_while(|(at, _)| *at < host).peekable();
     let mut ends = Vec::new();
-    while let Some((at, c)) = after.next() {
-        let follows = after.peek().is_some_and(|(_, next)| letter(*next, false));
+    for (at, c) in run.char_indices().skip_while(|(at, _)| *at < host) {
         let doubtful = match c {
-            '.' | ':' => !follows,
+            '.' | ':' => ends_sentence(run.get(at..).unwrap_or_default()),
             _ if c.is_ascii() => "'()*!,;$[]{}|^\\".contains(c),
             // In a script without capitals, which has no spaces either, what follows an ASCII address is no part of it.
             _ => !c.is_alphanumeric() || (before.is_ascii() && !letter(c, false)),
@@ -72,4 +100,10 @@ fn ends(run: &str, host: usize) -> Vec<usize> {
         before = c;
     }
     ends
+}
+
+/// Whether no more of a URL follows the dots and colons that this begins with.
+fn ends_sentence(after: &str) -> bool {
+    let next = after.chars().take(16).find(|c| !".:".contains(*c));
+    !next.is_some_and(|next| letter(next, false) || "-_~/%".contains(next))
 }

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::matcher::page::{Head, pages};
 
 #[test]
 fn a_url_is_found_with_what_its_normal_form_has_lost() {
@@ -87,8 +90,37 @@ fn urls_on_one_host_are_told_apart() {
         seen(&values, "https://evil.example/a?id=2&fbclid=1 https://evil.example/b\nhttps://evil.example/c");
     let paths: Vec<&str> = told.iter().map(|(value, _, _)| &value[20..]).collect();
     assert_eq!(paths, ["/a?id=2", "/b"]);
+    // What needs no more than a look, and what does.
+    let path = guess("https://evil.example/a.b/c");
+    for (text, expected) in [
+        ("https://evil.example/a.b/c", true),
+        ("https://evil.example/a.b/c.", true),
+        ("https://evil.example/a.b/./c\t", true),
+        ("https://evil.example/x/../a.b/c", true),
+        ("https://evil.example/%61.b/c", true),
+        ("https://evil.example/a.b/c,", true),
+        ("https://evil.example\\a.b\\c", true),
+        ("https://evil.example/a.b/c/d", false),
+        ("https://evil.example/a.b/c.d", false),
+        ("https://evil.example/", false),
+        ("https://evil.example", false),
+    ] {
+        cases(&path, &[(text, expected)]);
+    }
     // Two indicators for one page are both told.
     let twice =
         [guess("https://evil.example/a"), Observable::new(K::Media, "https://evil.example/a").unwrap()];
     assert_eq!(seen(&twice, "https://evil.example/a").len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn a_look_at_the_path_passes_over_no_url(path in "[/?]?[ab./%6c~?#, -]{0,10}( .{0,3})?") {
+        let text = format!("https://evil.example{path}");
+        for page in pages(text.as_bytes(), 0, 20) {
+            let mut head = Head::default();
+            head.add(&page);
+            prop_assert!(head.may_be(text.as_bytes(), 20), "{} in {}", page, text);
+        }
+    }
 }
