@@ -145,26 +145,11 @@ fn offline(node: &Node, command: Command, progress: Progress<'_>) -> Result<Outc
             node.given(&mut rows, &given, now())?;
             let total = rows.len() as u64;
             let (own, context) = node.import_indicators(rows, now(), &mut |n| progress(n, Some(total)))?;
-            let Imported { read, stored, duplicates, rejected } = own;
-            Ok(Outcome::IndicatorsImported(IndicatorsImported {
-                read,
-                stored,
-                duplicates,
-                rejected,
-                context,
-            }))
+            Ok(imported(own, context))
         }
         Command::IndicatorCorroborate { ids } => {
-            let (own, _) = node.import_indicators(node.said_too(&ids, now())?, now(), &mut |_| ())?;
-            let Imported { read, stored, duplicates, rejected } = own;
-            let context = Imported::default();
-            Ok(Outcome::IndicatorsImported(IndicatorsImported {
-                read,
-                stored,
-                duplicates,
-                rejected,
-                context,
-            }))
+            let (own, context) = node.import_indicators(node.said_too(&ids, now())?, now(), &mut |_| ())?;
+            Ok(imported(own, context))
         }
         Command::IndicatorList => {
             let entries = node.indicators()?;
@@ -352,6 +337,11 @@ fn name_of(node: &Node, id: NodeId) -> String {
         None if charter.is_some_and(|c| c.pseudonyms.is_some()) => format!("pseudonym {}", id.short()),
         None => id.short(),
     }
+}
+
+fn imported(own: Imported, context: Imported) -> Outcome {
+    let Imported { read, stored, duplicates, rejected } = own;
+    Outcome::IndicatorsImported(IndicatorsImported { read, stored, duplicates, rejected, context })
 }
 
 /// In whose name an export stands: the federation's, or this node's own while it is in none.

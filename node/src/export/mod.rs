@@ -196,7 +196,7 @@ fn uuid(what: &str, of: &str) -> Uuid {
 
 /// Whether an object still says what to look for: not taken back, not expired.
 fn live(entry: &Entry, now: Instant) -> bool {
-    !entry.object.revoked() && entry.object.valid_until().is_none_or(|until| until > now)
+    entry.object.in_force(now)
 }
 
 /// What can be looked for as it is: live indicators for one observable or any of several. What is live and cannot is

@@ -220,11 +220,7 @@ impl Node {
     /// Every live indicator: published, drafts, and from outside.
     fn matched(&self, now: Timestamp) -> Result<Vec<(StixObject, Origin)>, NodeError> {
         let at = Instant::of(now);
-        let usable = |object: &StixObject| {
-            !object.revoked()
-                && !self.library.allowed().covers(object)
-                && object.valid_until().is_none_or(|until| until > at)
-        };
+        let usable = |object: &StixObject| object.in_force(at) && !self.library.allowed().covers(object);
         let own = self.indicators()?.into_iter().map(|entry| {
             let from = match (entry.is_draft(), entry.owner) {
                 (false, Some(owner)) => Origin::Member(owner),

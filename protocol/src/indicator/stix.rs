@@ -397,6 +397,11 @@ impl StixObject {
         self.map.get("revoked") == Some(&Value::Bool(true))
     }
 
+    /// Whether it still says what it says: it was not taken back, and has not expired.
+    pub fn in_force(&self, at: Instant) -> bool {
+        !self.revoked() && self.valid_until().is_none_or(|until| until > at)
+    }
+
     /// After this an indicator is not to be used any more.
     pub fn valid_until(&self) -> Option<Instant> {
         text(&self.map, "valid_until").ok()?.parse().ok()

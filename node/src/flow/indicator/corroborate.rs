@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use hedgerow_protocol::{
     id::NodeId,
-    indicator::{IdSpace, Instant, StixObject, Tlp},
+    indicator::{IdSpace, Instant, SignedBatch, StixObject, Tlp},
     time::Timestamp,
 };
 
@@ -20,7 +20,8 @@ impl Node {
         }
         let own = IdSpace::of(self.secret());
         let signed = if given.corroborate { self.signed_ids()? } else { HashSet::new() };
-        let of_others = |o: &StixObject| self.library.owner(o.id()).is_some() && !signed.contains(o.id());
+        let of_others =
+            |o: &StixObject| self.library.owner(o.id()).is_some() && !self.is_own(o.id(), &signed);
         for object in rows.iter_mut().filter_map(|row| row.result.as_mut().ok()) {
             let too = (given.corroborate && of_others(object)).then(|| object.said_too(&own, now)).flatten();
             let mut said = too.unwrap_or_else(|| object.clone());
@@ -42,11 +43,11 @@ impl Node {
         let entries = self.library.live(ids.iter().map(String::as_str))?;
         let say = |entry: Option<Entry>| {
             let object = entry.ok_or("nothing in use here is published under this id")?.object;
-            if !in_use(&object, Instant::of(now)) {
+            if !object.in_force(Instant::of(now)) {
                 return Err("it was taken back, or has expired");
             }
             // Whoever took its id: saying it under the name what the pseudonym said, or the other way, would join the two.
-            if signed.contains(object.id()) {
+            if self.is_own(object.id(), &signed) {
                 return Err("this group published it itself");
             }
             if object.tlp() == Some(Tlp::Red) {
@@ -59,9 +60,18 @@ impl Node {
         Ok(rows.collect())
     }
 
-    /// The ids of all that one of this node's keys ever signed.
+    /// Whether one of this node's keys published an id, whoever has it now. Of documents of older vaults it is not noted
+    /// who signed them, but of what is in the library it is.
+    fn is_own(&self, id: &str, signed: &HashSet<String>) -> bool {
+        signed.contains(id) || self.library.owner(id).is_some_and(|owner| self.own_keys().contains(&owner))
+    }
+
+    /// The ids of all that one of this node's keys ever signed, on its way out or not.
     fn signed_ids(&self) -> Result<HashSet<String>, NodeError> {
-        let mut ids = HashSet::new();
+        // What waits first: what comes back meanwhile is then seen twice, and never not at all.
+        let posted = self.pseudonyms.posted()?;
+        let posted = posted.iter().flat_map(SignedBatch::items);
+        let mut ids: HashSet<String> = posted.map(|item| item.object.id().to_owned()).collect();
         for key in self.own_keys() {
             self.each_signed_by(key, &mut |batch, _| {
                 ids.extend(batch.items().iter().map(|item| item.object.id().to_owned()));
@@ -75,7 +85,7 @@ impl Node {
         let at = Instant::of(now);
         let member = |key: &NodeId| self.charter().is_some_and(|c| c.document().member(key).is_some());
         let mut by: HashMap<String, [BTreeSet<NodeId>; 2]> = HashMap::new();
-        for entry in entries.iter().filter(|entry| !entry.is_draft() && in_use(&entry.object, at)) {
+        for entry in entries.iter().filter(|entry| !entry.is_draft() && entry.object.in_force(at)) {
             if let Some((owner, pattern)) = entry.owner.zip(entry.object.pattern()) {
                 let [names, pseudonyms] = by.entry(pattern.key()).or_default();
                 if member(&owner) {
@@ -96,8 +106,4 @@ impl Node {
             enough
         });
     }
-}
-
-fn in_use(object: &StixObject, at: Instant) -> bool {
-    !object.revoked() && object.valid_until().is_none_or(|until| until > at)
 }

@@ -141,6 +141,9 @@ fn corroboration_counts_members_who_still_say_it_and_repeats_nothing_that_was_se
     let (good, bad): (Vec<_>, Vec<_>) = rows.iter().map(said).partition(Result::is_ok);
     assert!(good.iter().all(|o| o.as_ref().unwrap().1 == Some(Tlp::Green)) && good.len() == 4, "{good:?}");
     assert!(bad.len() == 1 && bad[0].as_ref().unwrap_err().contains("sealed"), "{bad:?}");
+    let own: Vec<String> = nodes[0].indicators().unwrap().iter().map(|e| e.object.id().to_owned()).collect();
+    let of_ones_own = nodes[0].said_too(&own, now()).unwrap().iter().filter(|row| row.result.is_ok()).count();
+    assert_eq!(of_ones_own, 2, "what the other published, and nothing of one's own");
 }
 
 #[test]
